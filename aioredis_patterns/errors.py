@@ -1,0 +1,111 @@
+"""Every exception this library raises of its own, drawn as one tree.
+
+::
+
+    Exception
+    └── PatternError
+        ├── RefusedError                  the world said no
+        │   ├── LockError
+        │   │   ├── LockTimeoutError
+        │   │   └── LockLostError
+        │   └── RateLimitExceededError
+        ├── OutcomeUnknownError           a written command lost its reply
+        ├── CodecError                    bytes that are not what they should be
+        ├── TransportError                the client was used in a way that cannot work
+        └── ServerUnavailableError        no server to start, or one that is too old
+
+"The world said no" and "Redis failed" are different branches. Redis' own failures stay redis-py's exceptions
+(`redis.exceptions.ConnectionError`, `TimeoutError`, `ResponseError`) and pass through untouched, except where this
+library knows more: `OutcomeUnknownError` is not one of them, so no outer retry sends the command a second time.
+"""
+
+from __future__ import annotations
+
+__all__ = (
+    "CodecError",
+    "LockError",
+    "LockLostError",
+    "LockTimeoutError",
+    "OutcomeUnknownError",
+    "PatternError",
+    "RateLimitExceededError",
+    "RefusedError",
+    "ServerUnavailableError",
+    "TransportError",
+)
+
+
+class PatternError(Exception):
+    """Base of everything this library raises of its own."""
+
+
+class RefusedError(PatternError):
+    """Base of the answers that are a plain no: Redis works, the request was refused."""
+
+
+class LockError(RefusedError):
+    """Base of what a lock can refuse.
+
+    Args:
+        name: The lock's name.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class LockTimeoutError(LockError):
+    """Raised when a lock could not be had within the caller's timeout."""
+
+    def __init__(self, name: str, timeout: float) -> None:
+        super().__init__(name, f"lock {name!r} was not free within {timeout:g} s")
+        self.timeout = timeout
+
+
+class LockLostError(LockError):
+    """Raised when a lease ended while its holder still believed to hold it."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, f"the lease on lock {name!r} was lost: {reason}")
+        self.reason = reason
+
+
+class RateLimitExceededError(RefusedError):
+    """Raised when a limiter cannot admit a call within the caller's timeout.
+
+    Args:
+        policy: Name of the limit that refused.
+        retry_after: Seconds until the same call would pass; infinite when it never will.
+    """
+
+    def __init__(self, policy: str, retry_after: float) -> None:
+        super().__init__(f"rate limit {policy!r} exceeded; retry after {retry_after:.3f} s")
+        self.policy = policy
+        self.retry_after = retry_after
+
+
+class OutcomeUnknownError(PatternError):
+    """Raised when a command was written and its reply never came: the server may or may not have executed it.
+
+    Args:
+        command: The command's name, without its arguments.
+        reason: What happened to the reply.
+    """
+
+    def __init__(self, command: str, reason: str) -> None:
+        super().__init__(f"{command}: {reason}; the server may or may not have executed it")
+        self.command = command
+        self.reason = reason
+
+
+class CodecError(PatternError):
+    """Raised when a value cannot be encoded, or stored bytes do not decode into the type asked for."""
+
+
+class TransportError(PatternError):
+    """Raised when a client is used in a way that cannot work: the wrong kind, a closed one, a forked one."""
+
+
+class ServerUnavailableError(PatternError):
+    """Raised when the embedded server finds no server program, or one that does not start or is too old."""
