@@ -1,0 +1,89 @@
+"""A Lua script as a module constant: read once, called by EVALSHA on the client's shared connection.
+
+Three hops lead from a public method to Redis: the pattern's file, `Script`, the `.lua` file. NOSCRIPT never reaches a
+caller: the call is repeated at once as EVAL, which is atomic and one trip, and SCRIPT LOAD follows behind it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.asyncio.client import Pipeline
+from redis.exceptions import NoScriptError
+
+from ..client.attach import link_of
+from ..client.lane import Lane, forget
+from ..client.link import RECOVERABLE, Link, Request
+from ..client.packing import pack_command
+from ..types import AnyRedis
+from .lua import read_source
+
+__all__ = ("Script",)
+
+
+class Script:
+    """One server-side decision.
+
+    Args:
+        package: The room that owns the script: `__package__`.
+        name: The file's name in the room's `lua` folder, without `.lua`.
+        keys: How many keys it takes.
+        fragments: Names of shared Lua files put in front of it.
+        repeatable: It answers the same when it is executed twice (for its token or operation id), so a call whose
+            reply was lost is repeated within its deadline. Without it such a call raises `OutcomeUnknownError`.
+        lease: It guards a hold, so it takes the lane that no big reply and no backlog stands before.
+    """
+
+    __slots__ = ("keys", "lease", "name", "repeatable", "source")
+
+    def __init__(
+        self,
+        package: str,
+        name: str,
+        *,
+        keys: int = 1,
+        fragments: tuple[str, ...] = (),
+        repeatable: bool = False,
+        lease: bool = False,
+    ) -> None:
+        self.name = name
+        self.keys = keys
+        self.repeatable = repeatable
+        self.lease = lease
+        self.source = read_source(package, name, fragments)
+
+    async def __call__(self, redis: AnyRedis, *keys_and_args: str | bytes | int, deadline: float | None = None) -> Any:
+        """Call the script: its keys, then its arguments. The reply's strings are bytes.
+
+        Args:
+            deadline: Seconds that the call may take; the client's when None.
+
+        Raises:
+            OutcomeUnknownError: The reply was lost and the script is not repeatable.
+            redis.exceptions.RedisError: What redis-py raises.
+        """
+        link = link_of(redis)
+        lane = link.lease_lane(keys_and_args[0]) if self.lease else link.lane(keys_and_args[0])
+        packed = pack_command(("EVALSHA", self.source.sha, self.keys, *keys_and_args))
+        limit = deadline or lane.deadline
+        future = lane.submit(packed, await lane.room(limit) if lane.full else limit)
+        expires = lane.expires
+        try:
+            return await future
+        except (NoScriptError, *RECOVERABLE) as error:
+            return await self._again(error, link, lane, keys_and_args, expires)
+
+    async def _again(
+        self, error: Exception, link: Link, lane: Lane, keys_and_args: tuple[str | bytes | int, ...], expires: float
+    ) -> Any:
+        """Send what may be sent again as EVAL, which no SCRIPT FLUSH and no failover can make fail for want of it."""
+        packed = pack_command(("EVAL", self.source.text, self.keys, *keys_and_args))
+        key = keys_and_args[0]
+        reply = await link.recover(error, lane, Request(self.name, packed, expires, key, repeatable=self.repeatable))
+        if isinstance(error, NoScriptError):
+            forget(lane.submit(pack_command(("SCRIPT", "LOAD", self.source.text)), lane.deadline))
+        return reply
+
+    def queue(self, pipeline: Pipeline, *keys_and_args: str | bytes | int) -> None:
+        """Queue the call in a user's pipeline or MULTI, as EVAL: a missing script there would fail half of it."""
+        pipeline.eval(self.source.text.decode(), self.keys, *keys_and_args)

@@ -1,0 +1,98 @@
+"""How a pattern finds the connection it runs on, whichever way the user built the client.
+
+`link_of(redis)` gives the `Link` that belongs to that client's pool and the running event loop, and makes it on first
+use. Clients that share a pool share the link. It lives as long as its pool; closing the client closes it; a second
+event loop, or a forked process with a loop of its own, gets a link of its own and never another's reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from redis.asyncio import ConnectionPool, Redis, RedisCluster
+from redis.asyncio.sentinel import SentinelConnectionPool
+
+from ..errors import TransportError
+from ..types import AnyRedis
+from .link import DEADLINE, Link
+
+__all__ = ("link_of",)
+
+_ATTRIBUTE = "_aioredis_patterns_link"
+_LINKS = "_aioredis_patterns_links"
+
+
+def link_of(redis: AnyRedis) -> Link:
+    """The link of this client on the running event loop.
+
+    Raises:
+        TransportError: This is not an asyncio client of redis-py.
+    """
+    link: Link | None = getattr(redis, _ATTRIBUTE, None)
+    if link is not None and link.loop is asyncio.get_running_loop():
+        return link
+    if not isinstance(redis, Redis | RedisCluster):
+        kind = f"{type(redis).__module__}.{type(redis).__qualname__}"
+        raise TransportError(f"a client of redis.asyncio is needed (Redis, RedisCluster, connect()), not {kind}")
+    link = _links(redis).get(asyncio.get_running_loop())
+    if link is None:
+        link = _attach(redis)
+    setattr(redis, _ATTRIBUTE, link)
+    return link
+
+
+def _links(redis: AnyRedis) -> dict[asyncio.AbstractEventLoop, Link]:
+    """The links of this client's pool; a cluster client is a pool of its own."""
+    owner = redis if isinstance(redis, RedisCluster) else redis.connection_pool
+    links: dict[asyncio.AbstractEventLoop, Link] | None = getattr(owner, _LINKS, None)
+    if links is None:
+        links = {}
+        setattr(owner, _LINKS, links)
+        _close_together(owner, links)
+    for loop in [loop for loop in links if loop.is_closed()]:
+        del links[loop]
+    return links
+
+
+def _attach(redis: AnyRedis) -> Link:
+    if isinstance(redis, RedisCluster):
+        raise TransportError("cluster clients come later")
+    pool = redis.connection_pool
+    options = pool.connection_kwargs
+    link = Link(
+        pool.make_connection,
+        deadline=getattr(redis, "deadline", DEADLINE),
+        lanes=getattr(redis, "lanes", 1),
+        encoding=options.get("encoding", "utf-8"),
+        errors=options.get("encoding_errors", "strict"),
+        rediscovers=isinstance(pool, SentinelConnectionPool),
+    )
+    _links(redis)[link.loop] = link
+    return link
+
+
+def _close_together(owner: ConnectionPool | RedisCluster, links: dict[asyncio.AbstractEventLoop, Link]) -> None:
+    """Closing the pool, which is what closing its client does, closes what was attached to it."""
+    if isinstance(owner, RedisCluster):
+        aclose = owner.aclose
+
+        async def aclose_all() -> None:
+            await _close(links)
+            await aclose()
+
+        owner.aclose = aclose_all  # type: ignore[method-assign]
+    else:
+        disconnect = owner.disconnect
+
+        async def disconnect_all(inuse_connections: bool = True) -> None:
+            if inuse_connections:
+                await _close(links)
+            await disconnect(inuse_connections)
+
+        owner.disconnect = disconnect_all  # type: ignore[method-assign]
+
+
+async def _close(links: dict[asyncio.AbstractEventLoop, Link]) -> None:
+    link = links.get(asyncio.get_running_loop())
+    if link is not None:
+        await link.aclose()

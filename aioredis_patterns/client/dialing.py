@@ -1,0 +1,95 @@
+"""Opening a connection: redis-py connects and shakes hands, then a `Wire` takes the transport over."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    DataError,
+    RedisError,
+    ResponseError,
+)
+
+from .wire import Owner, Wire
+
+__all__ = ("Dialer", "plain")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
+
+
+def plain(connection: AbstractConnection) -> AbstractConnection:
+    """Prepare a connection of the user's pool for sharing: RESP3, nothing sent twice, no maintenance pushes."""
+    connection.retry = Retry(NoBackoff(), 0)
+    connection.protocol = 3
+    connection.maint_notifications_config = None
+    connection.health_check_interval = 0
+    return connection
+
+
+class Dialer:
+    """Opens connections until one stands or nobody waits for it.
+
+    Args:
+        make: Makes an unconnected redis-py connection.
+        timeout: Seconds that one attempt may take.
+        encoding: How strings of decoded replies are encoded; None when nothing is ever decoded.
+        errors: What to do with bytes that do not decode.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], AbstractConnection],
+        *,
+        timeout: float,
+        encoding: str | None = None,
+        errors: str = "strict",
+    ) -> None:
+        self.last_error: Exception | None = None
+        self._make = make
+        self._timeout = timeout
+        self._encoding, self._errors = encoding, errors
+
+    async def dial(self, owner: Owner, waited_for: Callable[[], bool]) -> Wire | None:
+        """Give a wire, or None when nobody waits any more.
+
+        Raises:
+            AuthenticationError, ResponseError: The server refuses this client for good.
+        """
+        pause = _FIRST_PAUSE
+        while waited_for():
+            try:
+                return await self._open(owner)
+            except (RedisError, OSError, AttributeError, TypeError) as error:
+                # AttributeError, TypeError: asyncio streams raise them when the peer closes during a write.
+                self.last_error = error
+                if _for_good(error):
+                    raise
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        return None
+
+    async def _open(self, owner: Owner) -> Wire:
+        connection = plain(self._make())
+        try:
+            async with asyncio.timeout(self._timeout):
+                await connection.connect()
+            wire = Wire(connection, owner, self._encoding, self._errors)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        self.last_error = None
+        return wire
+
+
+def _for_good(error: Exception) -> bool:
+    if isinstance(error, BusyLoadingError):
+        return False
+    return isinstance(error, AuthenticationError | AuthorizationError | ResponseError | DataError)

@@ -1,0 +1,289 @@
+"""A lane: one connection for many callers, that outlives the sockets under it.
+
+Commands submitted in one turn of the event loop leave in one write. A command that was not written yet waits for the
+reconnect, or for room while the server stalls; one that was written and lost its reply is told so and never sent
+again by the lane. Every call has a deadline, kept by one sweeper per lane over one deque per deadline value, so a
+call costs no timer, no task and no shield.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import weakref
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from .batch import Batch
+from .dialing import Dialer
+from .wire import Unanswered, Wire
+
+__all__ = ("SWEEP", "Greeting", "Host", "Lane", "forget")
+
+SWEEP = 0.02
+"""Seconds between two looks at the deadlines."""
+
+BATCH_BYTES = 64 * 1024
+"""A batch that has grown to this size takes no further command."""
+
+IN_FLIGHT = 16_384
+"""Commands written and not answered, above which further ones wait."""
+
+BACKLOG = 1_024
+"""Batches waiting to be written, above which new callers wait before they pack their command."""
+
+Greeting = list[tuple[bytes, "Callable[[Any], None] | None"]]
+"""Packed commands to send first on a new connection, each with what takes its reply."""
+
+
+class Host(Protocol):
+    """Who owns a lane: says how to greet a server, and hears what it pushes."""
+
+    def greeting(self, lane: Lane) -> Greeting: ...
+
+    def on_push(self, lane: Lane, push: list[Any]) -> None: ...
+
+    def on_connected(self, lane: Lane) -> None: ...
+
+
+class Lane:
+    """Carries the commands of many callers over one connection.
+
+    Args:
+        host: Greets the server and hears its pushes.
+        dialer: Opens connections, with back-off.
+        deadline: Seconds that a call may take when it names none itself.
+    """
+
+    def __init__(self, host: Host, dialer: Dialer, *, deadline: float) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.deadline = deadline
+        self.expires = 0.0  # when the call submitted last gives up, on the loop's clock
+        self.full = False  # callers have to wait for `room` before they submit
+        self.identity: tuple[str, str] | None = None  # id and address of the connection, as the server knows them
+        self._host, self._dialer = host, dialer
+        # Half the cost of loop.create_future(), which is a method around the same call.
+        self._new_future: Callable[[], asyncio.Future[Any]] = partial(asyncio.Future, loop=self.loop)
+        self._wire: Wire | None = None
+        self._finalizer: weakref.finalize[[], Lane] | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._open: Batch | None = None
+        self._outbox: deque[Batch] = deque()
+        self._watched: dict[float, deque[Batch]] = {}
+        self._crowd: deque[asyncio.Future[None]] = deque()
+        self._sweeping = self._scheduled = False
+        self._last_flush = 0
+
+    # Submitting ------------------------------------------------------------------------------------------------------
+
+    def submit(self, packed: bytes, deadline: float, decode: bool = False) -> asyncio.Future[Any]:
+        """Send a packed command with the others of this turn; the future gets its reply, or `Unanswered`."""
+        batch = self._open
+        if batch is None or batch.deadline != deadline or batch.decode is not decode or batch.size > BATCH_BYTES:
+            batch = self._open = self._new_batch(deadline, decode)
+            self.expires = batch.expires
+        future = self._new_future()
+        batch.futures.append(future)
+        batch.chunks.append(packed)
+        batch.size += len(packed)
+        if not self._scheduled:
+            self._schedule()
+        return future
+
+    def submit_whole(self, chunks: list[bytes], deadline: float, decode: bool = False) -> asyncio.Future[Any]:
+        """Send several commands in one contiguous write; the future gets the last one's reply."""
+        batch = self._new_batch(deadline, decode)
+        self._open = None
+        self.expires = batch.expires
+        future = self._new_future()
+        for _ in chunks[1:]:
+            batch.futures.append(self._new_future())
+            forget(batch.futures[-1])
+        batch.futures.append(future)
+        batch.chunks = chunks
+        batch.whole = True
+        if not self._scheduled:
+            self._schedule()
+        return future
+
+    async def room(self, deadline: float | None) -> float:
+        """Wait until the backlog has shrunk; gives the seconds that are left of the deadline."""
+        expires = self.loop.time() + (deadline or self.deadline)
+        waiter = self._new_future()
+        self._crowd.append(waiter)
+        try:
+            async with asyncio.timeout_at(expires):
+                await waiter
+        except TimeoutError:
+            raise Unanswered(f"not sent within {deadline or self.deadline:g} s", written=False, expired=True) from None
+        return max(round(expires - self.loop.time(), 2), SWEEP)
+
+    def _new_batch(self, deadline: float, decode: bool) -> Batch:
+        batch = Batch(deadline, self.loop.time() + deadline, decode)
+        self._outbox.append(batch)
+        self._watched.setdefault(deadline, deque()).append(batch)
+        self.full = len(self._outbox) > BACKLOG
+        if not self._sweeping:
+            self._sweeping = True
+            self.loop.call_later(SWEEP, self._sweep)
+        return batch
+
+    # Writing ---------------------------------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        wire = self._wire
+        if wire is not None and self._last_flush < 2 and not wire.pending:
+            self._flush()  # a lone caller need not wait a turn for company
+        else:
+            self._scheduled = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        self._open = None
+        wire = self._wire
+        if wire is None:
+            self._connect()
+            return
+        outbox, sent = self._outbox, 0
+        while outbox and wire.writable and len(wire.pending) < IN_FLIGHT:
+            batch = outbox.popleft()
+            if wire.starved:
+                batch.forget_the_gone()
+            batch.written = True
+            chunks, batch.chunks = batch.chunks, []
+            if chunks:
+                wire.send(b"".join(chunks) if len(chunks) > 1 else chunks[0], batch.futures, batch.decode)
+                sent += len(chunks)
+        self._last_flush = sent
+        wire.starved = bool(outbox)
+        if self._crowd or self.full:
+            self._admit()
+
+    def _admit(self) -> None:
+        self.full = len(self._outbox) > BACKLOG
+        for _ in range(0 if self.full else BACKLOG):
+            if not self._crowd:
+                return
+            waiter = self._crowd.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # Deadlines -------------------------------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        now = self.loop.time()
+        patience = max(self._watched)
+        for deadline, batches in list(self._watched.items()):
+            while batches and (batches[0].finished() or batches[0].expires <= now):
+                self._expire(batches.popleft())
+            if not batches:
+                del self._watched[deadline]
+        self._sweeping = bool(self._watched)
+        if self._sweeping:
+            self.loop.call_later(SWEEP, self._sweep)
+        wire = self._wire
+        if wire is not None and wire.pending and now - wire.quiet_since > patience:
+            wire.abort(f"the server was silent for {patience:g} s")
+
+    def _expire(self, batch: Batch) -> None:
+        where = "no reply" if batch.written else "not sent"
+        batch.fail(f"{where} within {batch.deadline:g} s", expired=True)
+
+    # The connection --------------------------------------------------------------------------------------------------
+
+    @property
+    def last_error(self) -> Exception | None:
+        """Why the latest attempt to connect failed; None when it succeeded."""
+        return self._dialer.last_error
+
+    def _connect(self) -> None:
+        if self._connecting is None:
+            context = contextvars.Context()
+            self._connecting = self.loop.create_task(self._dial(), name="redis lane connecting", context=context)
+
+    async def _dial(self) -> None:
+        try:
+            wire = await self._dialer.dial(self, self._waited_for)
+        except Exception as error:  # refused for good: nobody has to wait for the deadline to hear of it
+            self._refuse_all(error)
+        else:
+            if wire is not None:
+                self._take(wire)
+        finally:
+            self._connecting = None
+        if self._outbox:
+            self._flush()
+
+    def _waited_for(self) -> bool:
+        while self._outbox and self._outbox[0].finished():
+            self._outbox.popleft()
+        return bool(self._outbox) or bool(self._crowd)
+
+    def _take(self, wire: Wire) -> None:
+        self._wire = wire
+        self._finalizer = weakref.finalize(self, wire.abandon)
+        wire.starved = True  # what waited so long may be waited for no more
+        greeting = self._host.greeting(self)
+        futures = [self._handing_to(take) for _, take in greeting]
+        wire.send(b"".join(packed for packed, _ in greeting), futures, decode=False)
+        self._host.on_connected(self)
+
+    def _handing_to(self, take: Callable[[Any], None] | None) -> asyncio.Future[Any]:
+        def done(future: asyncio.Future[Any]) -> None:
+            # A greeting that the server refuses is a service less, not a connection less.
+            if future.exception() is None and take is not None:
+                take(future.result())
+
+        future = self._new_future()
+        future.add_done_callback(done)
+        return future
+
+    def _refuse_all(self, error: Exception) -> None:
+        outbox, self._outbox, self._open = self._outbox, deque(), None
+        for batch in outbox:
+            for future in batch.futures:
+                if not future.done():
+                    future.set_exception(copy.copy(error))
+        self._admit()
+
+    def reset(self, reason: str) -> None:
+        """Drop the connection; the next command opens another."""
+        if self._wire is not None:
+            self._wire.abort(reason)
+
+    async def aclose(self) -> None:
+        """Drop the connection and end every call; a later call opens a new one."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
+        self.reset("the client was closed")
+        outbox, self._outbox, self._open = self._outbox, deque(), None
+        for batch in outbox:
+            batch.fail("the client was closed", expired=True)
+        self._admit()
+
+    # What the wire tells ---------------------------------------------------------------------------------------------
+
+    def on_push(self, push: list[Any]) -> None:
+        self._host.on_push(self, push)
+
+    def on_room(self) -> None:
+        self._flush()
+
+    def on_lost(self, wire: Wire, reason: str) -> None:
+        if wire is not self._wire:
+            return
+        self._wire = None
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        if self._outbox:
+            self._connect()
+
+
+def forget(future: asyncio.Future[Any]) -> None:
+    """Nobody waits for this reply, and nobody is told when it is an error."""
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -1,0 +1,198 @@
+"""What the library keeps open for one pool on one event loop: its lanes, and the judgement of a call without answer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import (
+    AskError,
+    BusyLoadingError,
+    ClusterDownError,
+    NoScriptError,
+    ReadOnlyError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from .._core.lua import KNOWN
+from ..errors import OutcomeUnknownError
+from .dialing import Dialer
+from .lane import SWEEP, Greeting, Lane
+from .packing import pack_command
+from .wire import Unanswered
+
+__all__ = ("DEADLINE", "RECOVERABLE", "Link", "Request", "tag_of", "verdict")
+
+DEADLINE = 5.0
+"""Seconds that a call may take on a client that names no deadline."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
+
+
+RECOVERABLE: Final = (
+    Unanswered,
+    BusyLoadingError,
+    ReadOnlyError,
+    AskError,
+    TryAgainError,
+    ClusterDownError,
+)
+"""What a call may be answered with, or left without, that is not its last word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A command that did not get its answer at the first try: what is needed to judge it, or to send it again.
+
+    Args:
+        name: Of the command or script, for what the caller is told.
+        packed: What to send again.
+        expires: When the caller's deadline passes, on the event loop's clock.
+        key: The key that decides where it goes.
+        decode: Whether the strings of the reply are to be decoded.
+        repeatable: Whether executing it twice does no harm.
+    """
+
+    name: str
+    packed: bytes
+    expires: float
+    key: Any
+    decode: bool = False
+    repeatable: bool = False
+
+
+class Link:
+    """The lanes of one pool on one event loop.
+
+    Args:
+        make: Makes an unconnected connection to the server.
+        deadline: Seconds that a call may take when it names none itself.
+        lanes: How many connections share the commands; one key's commands always take the same.
+        encoding: How strings of decoded replies are encoded; None when nothing is ever decoded.
+        errors: What to do with bytes that do not decode.
+        rediscovers: Whether a new connection may reach another server than the last, as with Sentinel.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], AbstractConnection],
+        *,
+        deadline: float = DEADLINE,
+        lanes: int = 1,
+        encoding: str | None = None,
+        errors: str = "strict",
+        rediscovers: bool = False,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.deadline = deadline
+        self._make = make
+        self._rediscovers = rediscovers
+        self._encoding, self._errors = encoding, errors
+        self.lanes = tuple(self._new_lane() for _ in range(lanes))
+        self._lease_lane: Lane | None = None
+
+    def _new_lane(self) -> Lane:
+        dialer = Dialer(self._make, timeout=self.deadline, encoding=self._encoding, errors=self._errors)
+        return Lane(self, dialer, deadline=self.deadline)
+
+    def lane(self, key: Any) -> Lane:
+        """The lane that carries this key's commands."""
+        lanes = self.lanes
+        return lanes[0] if len(lanes) == 1 else lanes[hash(tag_of(key)) % len(lanes)]
+
+    def lease_lane(self, key: Any) -> Lane:
+        """The lane of locks, renewals and other leases: no big reply and no backlog stands before them."""
+        if self._lease_lane is None:
+            self._lease_lane = self._new_lane()
+        return self._lease_lane
+
+    # What a lane asks of its host ------------------------------------------------------------------------------------
+
+    def greeting(self, lane: Lane) -> Greeting:
+        """First the end of the connection before, so that nothing it still buffers is executed after this."""
+        commands: Greeting = []
+        if lane.identity is not None:
+            client_id, address = lane.identity
+            commands.append((pack_command(("CLIENT", "KILL", "ID", client_id, "ADDR", address)), None))
+        commands.append((pack_command(("CLIENT", "INFO")), lambda info: _remember(lane, info)))
+        commands += [(pack_command(("SCRIPT", "LOAD", source.text)), None) for source in KNOWN.values()]
+        return commands
+
+    def on_push(self, lane: Lane, push: list[Any]) -> None: ...
+
+    def on_connected(self, lane: Lane) -> None: ...
+
+    # A call that got no answer ---------------------------------------------------------------------------------------
+
+    async def recover(self, error: Exception, lane: Lane, request: Request) -> Any:
+        """Send again what was certainly not executed or may be repeated, until its deadline; else say what is known.
+
+        Raises:
+            OutcomeUnknownError: The command was written, its reply was lost, and repeating it could do it twice.
+            redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: It was not executed, or only read.
+            redis.exceptions.ResponseError: The server's last word.
+        """
+        pause = 0.0
+        while True:
+            lane, chunks = self._judge(error, lane, request)
+            left = request.expires - self.loop.time() - pause
+            if left <= 0:
+                raise verdict(error, lane, request)
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+            pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+            try:
+                return await lane.submit_whole(chunks, max(round(left, 2), SWEEP), request.decode)
+            except RECOVERABLE as again:
+                error = again
+
+    def _judge(self, error: Exception, lane: Lane, request: Request) -> tuple[Lane, list[bytes]]:
+        """Where a request goes next, and as what; or what its caller is told."""
+        if isinstance(error, Unanswered):
+            if error.expired or (error.written and not request.repeatable):
+                raise verdict(error, lane, request) from lane.last_error
+        elif isinstance(error, ReadOnlyError):
+            if not self._rediscovers:
+                raise error
+            lane.reset("the primary has become a replica")
+        elif not isinstance(error, BusyLoadingError | NoScriptError):
+            raise error
+        return lane, [request.packed]
+
+    async def aclose(self) -> None:
+        """Close every connection; a later call opens new ones."""
+        for lane in self.lanes:
+            await lane.aclose()
+        if self._lease_lane is not None:
+            await self._lease_lane.aclose()
+
+
+def verdict(error: Exception, lane: Lane, request: Request) -> Exception:
+    """What the caller of a call is told that got no answer, or not before its deadline."""
+    if not isinstance(error, Unanswered):
+        return error
+    if error.written and not request.repeatable:
+        return OutcomeUnknownError(request.name, error.reason)
+    if not error.written and lane.last_error is not None:
+        return RedisConnectionError(f"{request.name}: {error.reason}: {lane.last_error}")
+    return RedisTimeoutError(f"{request.name}: {error.reason}")
+
+
+def tag_of(key: Any) -> str:
+    """What decides the lane of a key: its hash tag, or all of it."""
+    text = key if isinstance(key, str) else key.decode("latin-1") if isinstance(key, bytes) else str(key)
+    start = text.find("{") + 1
+    end = text.find("}", start)
+    return text[start:end] if start and end > start else text
+
+
+def _remember(lane: Lane, info: Any) -> None:
+    text = info.decode("latin-1") if isinstance(info, bytes) else info
+    fields = dict(part.split("=", 1) for part in text.split() if "=" in part)
+    if "id" in fields and "addr" in fields:
+        lane.identity = (fields["id"], fields["addr"])

@@ -1,0 +1,79 @@
+"""Commands that need a connection to themselves: blocking reads, WAIT, connection state, anything unknown.
+
+They take a connection of the pool, as in redis-py, with three differences: nothing is sent twice, a blocking read may
+be silent as long as it may block, and the call ends within its deadline whatever the pool or the server does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import AuthenticationError, BusyLoadingError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from ..errors import OutcomeUnknownError
+from .routes import READ, STATEFUL, blocking_time, find_flags
+
+__all__ = ("execute_private",)
+
+
+async def execute_private(redis: Redis, args: tuple[Any, ...], options: dict[str, Any], deadline: float) -> Any:
+    """Execute one command on a connection of the pool.
+
+    Raises:
+        OutcomeUnknownError: The command was written and its reply was lost.
+        redis.exceptions.TimeoutError: It was not written within the deadline.
+    """
+    name = args[0].decode() if isinstance(args[0], bytes) else str(args[0])
+    if name.upper() in STATEFUL:
+        warnings.warn(f"{name} reaches one connection of the pool, not those of other commands", stacklevel=4)
+    block = blocking_time(args)
+    written = False
+    try:
+        async with asyncio.timeout(None if block is None else deadline + block), _borrowed(redis) as connection:
+            async with _patient(connection, block):
+                written = True
+                return await redis._send_command_parse_response(connection, args[0], *args, **options)
+    except (AuthenticationError, BusyLoadingError):
+        raise
+    except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:
+        if written and not (find_flags(name.upper()) or 0) & READ:
+            raise OutcomeUnknownError(name, str(error) or f"no reply within {deadline:g} s") from error
+        if isinstance(error, RedisConnectionError | RedisTimeoutError):
+            raise
+        raise RedisTimeoutError(f"{name}: no connection within {deadline:g} s") from error
+
+
+@asynccontextmanager
+async def _borrowed(redis: Redis) -> AsyncIterator[AbstractConnection]:
+    if redis.single_connection_client:
+        await redis.initialize()
+        async with redis._single_conn_lock:
+            assert redis.connection is not None
+            yield redis.connection
+        return
+    connection = await redis.connection_pool.get_connection()
+    try:
+        yield connection
+    finally:
+        await redis.connection_pool.release(connection)
+
+
+@asynccontextmanager
+async def _patient(connection: AbstractConnection, block: float | None) -> AsyncIterator[None]:
+    """Let the connection be silent for as long as the command may block; the deadline around it still counts."""
+    if block == 0:
+        yield
+        return
+    timeout, connection.socket_timeout = connection.socket_timeout, None
+    try:
+        yield
+    finally:
+        connection.socket_timeout = timeout

@@ -1,0 +1,193 @@
+"""One live socket: batches of commands leave, replies come back in order to the futures that wait for them.
+
+redis-py opens the connection and shakes hands, so TLS, ACL, credentials, database and Sentinel are its own; then the
+`Wire` takes the transport over. It has no reader task: the event loop hands it bytes, one `hiredis.Reader` cuts them
+into replies, each reply goes to the oldest waiting future. A future that was cancelled keeps its place and its reply
+is dropped when it comes, so a cancellation costs nothing and can never give one caller another's reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final, Protocol, cast
+
+import hiredis
+from redis._parsers.base import BaseParser
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import InvalidResponse
+
+__all__ = ("Owner", "Unanswered", "Wire")
+
+_READ_SIZE: Final = 256 * 1024
+_NOTHING: Final = object()
+_PLAIN: Final = frozenset((bytes, int, type(None), str, list, float, bool, dict, set))
+
+
+class Unanswered(Exception):
+    """Internal: the future of a call ended without a reply.
+
+    Args:
+        reason: What happened.
+        written: Whether the command had been handed to the socket, so that the server may have executed it.
+        expired: Whether the call's deadline had passed, so that there is no time left to try again.
+    """
+
+    def __init__(self, reason: str, *, written: bool, expired: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.written = written
+        self.expired = expired
+
+
+class Owner(Protocol):
+    """Who is told what happens on a wire. Held weakly, so that a forgotten client is collected with its socket."""
+
+    def on_push(self, push: list[Any]) -> None: ...
+
+    def on_room(self) -> None: ...
+
+    def on_lost(self, wire: Wire, reason: str) -> None: ...
+
+
+class Wire(asyncio.BufferedProtocol):
+    """Takes over the transport of a connected redis-py connection.
+
+    Args:
+        connection: A redis-py connection after its handshake; owned by the wire from now on.
+        owner: Told of pushes, of room to write, and of the loss.
+        encoding: How strings of decoded replies are encoded; None when nothing is ever decoded.
+        errors: What to do with bytes that do not decode, as in `bytes.decode`.
+    """
+
+    def __init__(self, connection: AbstractConnection, owner: Owner, encoding: str | None, errors: str) -> None:
+        self.pending: deque[asyncio.Future[Any]] = deque()
+        self.decoded: set[asyncio.Future[Any]] = set()  # those of them whose strings are to be decoded
+        self.writable = True
+        self.starved = False  # the owner holds commands back until replies have made room
+        self.quiet_since = asyncio.get_running_loop().time()
+        self._owner = weakref.ref(owner)
+        self._time = asyncio.get_running_loop().time
+        self._connection = connection
+        self._buffer = memoryview(bytearray(_READ_SIZE))
+        self._reader = hiredis.Reader(
+            encoding=encoding,
+            errors=errors,
+            notEnoughData=_NOTHING,
+            protocolError=InvalidResponse,
+            replyError=BaseParser.parse_error,
+        )
+        self._transport = _transport_of(connection)
+        self._transport.set_protocol(self)
+
+    def send(self, data: bytes, futures: Sequence[asyncio.Future[Any]], decode: bool) -> None:
+        """Write commands whose replies belong to these futures, in order."""
+        if not self.pending:
+            self.quiet_since = self._time()
+        self.pending.extend(futures)
+        if decode:
+            self.decoded.update(futures)
+        self._transport.write(data)
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection now; what was written and not answered is told so."""
+        self._lose(reason)
+        self._drop()
+
+    def abandon(self) -> None:
+        """Drop the connection of an owner that is gone, from whatever place the garbage collector runs in."""
+        try:
+            self._drop()
+        except RuntimeError:
+            pass  # its event loop is closed, and the socket goes with its transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.quiet_since = self._time()
+        try:
+            self._reader.feed(self._buffer, 0, nbytes)  # type: ignore[arg-type]  # the stub knows no buffers
+            self._deliver()
+        except InvalidResponse as error:
+            self.abort(f"the server broke the protocol ({error})")
+        else:
+            if self.starved and (owner := self._owner()) is not None:
+                owner.on_room()
+
+    def _deliver(self) -> None:
+        """Hand out every whole reply. This loop is the cost of a reply: everything in it is counted."""
+        pending, decoded, gets = self.pending, self.decoded, self._reader.gets
+        while True:
+            decode = bool(decoded) and bool(pending) and pending[0] in decoded
+            try:
+                reply = gets(decode)
+            except UnicodeDecodeError as error:
+                reply = error
+            kind = type(reply)
+            if kind in _PLAIN and pending:
+                future = pending.popleft()
+                try:
+                    future.set_result(reply)
+                except asyncio.InvalidStateError:
+                    pass  # its caller has gone
+                if decode:
+                    decoded.discard(future)
+            elif reply is _NOTHING:
+                return
+            else:
+                self._deliver_rare(reply)
+
+    def _deliver_rare(self, reply: Any) -> None:
+        if isinstance(reply, hiredis.PushNotification):
+            if (owner := self._owner()) is not None:
+                owner.on_push(reply)
+            return
+        if not self.pending:
+            raise InvalidResponse("a reply that nobody asked for")
+        future = self.pending.popleft()
+        self.decoded.discard(future)
+        if future.done():
+            return
+        if isinstance(reply, Exception):
+            future.set_exception(reply)
+        else:
+            future.set_result(reply)
+
+    def pause_writing(self) -> None:
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if (owner := self._owner()) is not None:
+            owner.on_room()
+
+    def eof_received(self) -> None:
+        self._lose("the server closed the connection")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lose(f"the connection was lost ({error})" if error else "the connection was closed")
+        self._drop()
+
+    def _lose(self, reason: str) -> None:
+        pending, self.pending = self.pending, deque()
+        self.decoded.clear()
+        for future in pending:
+            if not future.done():
+                future.set_exception(Unanswered(reason, written=True))
+        if (owner := self._owner()) is not None:
+            owner.on_lost(self, reason)
+
+    def _drop(self) -> None:
+        self._transport.abort()
+        # Without these redis-py's connection would warn that it was never closed.
+        self._connection._reader = self._connection._writer = None
+
+
+def _transport_of(connection: AbstractConnection) -> asyncio.Transport:
+    writer = connection._writer
+    if writer is None:
+        raise InvalidResponse("the connection was closed during its handshake")
+    return cast(asyncio.Transport, writer.transport)
