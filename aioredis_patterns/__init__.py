@@ -1,0 +1,3 @@
+"""Redis patterns for asyncio."""
+
+from __future__ import annotations

@@ -17,7 +17,7 @@ Seconds: TypeAlias = float | timedelta
 KeyPart: TypeAlias = str | int
 """What may stand in a key beside its name: a subject, a member, a cache key."""
 
-AnyRedis: TypeAlias = "Redis[Any] | RedisCluster[Any]"
+AnyRedis: TypeAlias = Redis | RedisCluster
 """Any redis-py asyncio client."""
 
 

@@ -22,7 +22,7 @@ def mentions_model(type_: Any) -> bool:
 
 def typed(type_: Any) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
     """The two functions that write and read a type that mentions a model."""
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter  # noqa: PLC0415 - only who uses a model has it installed
 
     adapter = TypeAdapter[Any](type_)
     return partial(_dumps, adapter), adapter.validate_json

@@ -77,7 +77,7 @@ def _refuse_constant(name: str) -> Any:
 
 def _plain(value: Any) -> Any:
     """What `json` does not know itself, in the form that msgspec gives it."""
-    return _plain_form(type(value))(value)
+    return _plain_form(value.__class__)(value)
 
 
 @lru_cache(maxsize=512)
@@ -194,10 +194,11 @@ def _bare(type_: Any) -> Any:
 
 
 def _union(type_: Any, members: tuple[Any, ...], known: dict[Any, Table]) -> Table:
-    if Any in members:
+    bare = [_bare(member) for member in members]
+    if Any in bare:
         return _ANYTHING
     found: Table = {}
-    for member in sorted(members, key=lambda one: one is float):
+    for member in sorted(bare, key=lambda one: one is float):
         table = _table(member, known)
         if member is not float and not found.keys().isdisjoint(table):
             raise TypeError(f"the members of {type_} cannot be told apart in JSON")

@@ -95,7 +95,7 @@ def _untag_list(items: Any) -> list[Any]:
 
 
 def _untag_map(pairs: Any) -> dict[Any, Any]:
-    return {name: item for name, item in map(_untag_list, pairs)}
+    return dict(map(_untag_list, pairs))
 
 
 def _untag_duration(parts: list[int]) -> timedelta:
@@ -126,7 +126,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "$set": lambda items: set(_untag_list(items)),
     "$frozenset": lambda items: frozenset(_untag_list(items)),
     "$int": lambda digits: int(digits, 16),
-    "$float": lambda text: float(text),
+    "$float": float,
     "$bytes": lambda text: b64decode(text, validate=True),
     "$datetime": datetime.fromisoformat,
     "$date": date.fromisoformat,

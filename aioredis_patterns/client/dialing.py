@@ -25,10 +25,14 @@ __all__ = ("Dialer", "plain")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 
 
-def plain(connection: AbstractConnection) -> AbstractConnection:
-    """Prepare a connection of the user's pool for sharing: RESP3, nothing sent twice, no maintenance pushes."""
+def plain(connection: AbstractConnection, protocol: int | None = None) -> AbstractConnection:
+    """Prepare a connection of the user's pool for sharing: nothing sent twice, no maintenance pushes.
+
+    It speaks the protocol that the user's own connections speak, so that replies keep the shapes redis-py expects;
+    3 is for what lives on pushes.
+    """
     connection.retry = Retry(NoBackoff(), 0)
-    connection.protocol = 3
+    connection.protocol = protocol or connection.protocol
     connection.maint_notifications_config = None
     connection.health_check_interval = 0
     return connection
@@ -42,6 +46,7 @@ class Dialer:
         timeout: Seconds that one attempt may take.
         encoding: How strings of decoded replies are encoded; None when nothing is ever decoded.
         errors: What to do with bytes that do not decode.
+        protocol: The protocol's version; what the user's connections speak when None.
     """
 
     def __init__(
@@ -51,10 +56,12 @@ class Dialer:
         timeout: float,
         encoding: str | None = None,
         errors: str = "strict",
+        protocol: int | None = None,
     ) -> None:
         self.last_error: Exception | None = None
         self._make = make
         self._timeout = timeout
+        self._protocol = protocol
         self._encoding, self._errors = encoding, errors
 
     async def dial(self, owner: Owner, waited_for: Callable[[], bool]) -> Wire | None:
@@ -77,7 +84,7 @@ class Dialer:
         return None
 
     async def _open(self, owner: Owner) -> Wire:
-        connection = plain(self._make())
+        connection = plain(self._make(), self._protocol)
         try:
             async with asyncio.timeout(self._timeout):
                 await connection.connect()

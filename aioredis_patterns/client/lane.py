@@ -14,14 +14,17 @@ import copy
 import weakref
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
 from .batch import Batch
 from .dialing import Dialer
-from .wire import Unanswered, Wire
+from .wire import Wire
 
-__all__ = ("SWEEP", "Greeting", "Host", "Lane", "forget")
+__all__ = ("SWEEP", "Greeting", "Host", "Lane", "LaneStatistics", "forget")
 
 SWEEP = 0.02
 """Seconds between two looks at the deadlines."""
@@ -32,8 +35,11 @@ BATCH_BYTES = 64 * 1024
 IN_FLIGHT = 16_384
 """Commands written and not answered, above which further ones wait."""
 
-BACKLOG = 1_024
-"""Batches waiting to be written, above which new callers wait before they pack their command."""
+BACKLOG_BYTES = 32 * 1024 * 1024
+"""Bytes waiting to be written, above which new callers wait before they pack their command."""
+
+ADMITTED = 16
+"""Waiting callers let in at a time."""
 
 Greeting = list[tuple[bytes, "Callable[[Any], None] | None"]]
 """Packed commands to send first on a new connection, each with what takes its reply."""
@@ -47,6 +53,18 @@ class Host(Protocol):
     def on_push(self, lane: Lane, push: list[Any]) -> None: ...
 
     def on_connected(self, lane: Lane) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStatistics:
+    """What a lane holds at this moment."""
+
+    connected: bool
+    connections: int  #: opened so far
+    in_flight: int  #: commands written and not answered
+    waiting: int  #: commands not written yet
+    waiting_bytes: int  #: their size
+    outside: int  #: callers that wait before they pack their command
 
 
 class Lane:
@@ -75,7 +93,9 @@ class Lane:
         self._watched: dict[float, deque[Batch]] = {}
         self._crowd: deque[asyncio.Future[None]] = deque()
         self._sweeping = self._scheduled = False
+        self._backlog = 0
         self._last_flush = 0
+        self._connections = 0
 
     # Submitting ------------------------------------------------------------------------------------------------------
 
@@ -83,7 +103,7 @@ class Lane:
         """Send a packed command with the others of this turn; the future gets its reply, or `Unanswered`."""
         batch = self._open
         if batch is None or batch.deadline != deadline or batch.decode is not decode or batch.size > BATCH_BYTES:
-            batch = self._open = self._new_batch(deadline, decode)
+            batch = self._new_batch(deadline, decode)
             self.expires = batch.expires
         future = self._new_future()
         batch.futures.append(future)
@@ -96,7 +116,6 @@ class Lane:
     def submit_whole(self, chunks: list[bytes], deadline: float, decode: bool = False) -> asyncio.Future[Any]:
         """Send several commands in one contiguous write; the future gets the last one's reply."""
         batch = self._new_batch(deadline, decode)
-        self._open = None
         self.expires = batch.expires
         future = self._new_future()
         for _ in chunks[1:]:
@@ -104,32 +123,49 @@ class Lane:
             forget(batch.futures[-1])
         batch.futures.append(future)
         batch.chunks = chunks
+        batch.size = sum(map(len, chunks))
         batch.whole = True
+        self._close_batch()
         if not self._scheduled:
             self._schedule()
         return future
 
-    async def room(self, deadline: float | None) -> float:
-        """Wait until the backlog has shrunk; gives the seconds that are left of the deadline."""
-        expires = self.loop.time() + (deadline or self.deadline)
+    async def room(self, deadline: float) -> float:
+        """Wait until the backlog has shrunk; gives the seconds that are left of the deadline.
+
+        Raises:
+            redis.exceptions.TimeoutError: The server took nothing in for so long.
+        """
+        expires = self.loop.time() + deadline
         waiter = self._new_future()
         self._crowd.append(waiter)
         try:
             async with asyncio.timeout_at(expires):
                 await waiter
         except TimeoutError:
-            raise Unanswered(f"not sent within {deadline or self.deadline:g} s", written=False, expired=True) from None
+            raise RedisTimeoutError(f"not sent within {deadline:g} s") from None
+        except asyncio.CancelledError:
+            if not waiter.cancelled():
+                self._admit()  # the place goes to the next one
+            raise
         return max(round(expires - self.loop.time(), 2), SWEEP)
 
     def _new_batch(self, deadline: float, decode: bool) -> Batch:
-        batch = Batch(deadline, self.loop.time() + deadline, decode)
+        self._close_batch()
+        batch = self._open = Batch(deadline, self.loop.time() + deadline, decode)
         self._outbox.append(batch)
         self._watched.setdefault(deadline, deque()).append(batch)
-        self.full = len(self._outbox) > BACKLOG
         if not self._sweeping:
             self._sweeping = True
             self.loop.call_later(SWEEP, self._sweep)
         return batch
+
+    def _close_batch(self) -> None:
+        """No command joins the open batch any more; its bytes count from now on."""
+        if self._open is not None:
+            self._backlog += self._open.size
+            self.full = self._backlog > BACKLOG_BYTES
+            self._open = None
 
     # Writing ---------------------------------------------------------------------------------------------------------
 
@@ -143,7 +179,7 @@ class Lane:
 
     def _flush(self) -> None:
         self._scheduled = False
-        self._open = None
+        self._close_batch()
         wire = self._wire
         if wire is None:
             self._connect()
@@ -151,6 +187,7 @@ class Lane:
         outbox, sent = self._outbox, 0
         while outbox and wire.writable and len(wire.pending) < IN_FLIGHT:
             batch = outbox.popleft()
+            self._backlog -= batch.size
             if wire.starved:
                 batch.forget_the_gone()
             batch.written = True
@@ -164,13 +201,18 @@ class Lane:
             self._admit()
 
     def _admit(self) -> None:
-        self.full = len(self._outbox) > BACKLOG
-        for _ in range(0 if self.full else BACKLOG):
+        self.full = self._backlog > BACKLOG_BYTES
+        for _ in range(0 if self.full else ADMITTED):
             if not self._crowd:
                 return
             waiter = self._crowd.popleft()
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _empty_outbox(self) -> deque[Batch]:
+        self._close_batch()
+        outbox, self._outbox, self._backlog = self._outbox, deque(), 0
+        return outbox
 
     # Deadlines -------------------------------------------------------------------------------------------------------
 
@@ -200,6 +242,17 @@ class Lane:
         """Why the latest attempt to connect failed; None when it succeeded."""
         return self._dialer.last_error
 
+    def statistics(self) -> LaneStatistics:
+        """Count what is under way."""
+        return LaneStatistics(
+            connected=self._wire is not None,
+            connections=self._connections,
+            in_flight=len(self._wire.pending) if self._wire is not None else 0,
+            waiting=sum(len(batch.chunks) for batch in self._outbox),
+            waiting_bytes=sum(batch.size for batch in self._outbox),
+            outside=len(self._crowd),
+        )
+
     def _connect(self) -> None:
         if self._connecting is None:
             context = contextvars.Context()
@@ -220,11 +273,12 @@ class Lane:
 
     def _waited_for(self) -> bool:
         while self._outbox and self._outbox[0].finished():
-            self._outbox.popleft()
+            self._backlog -= self._outbox.popleft().size
         return bool(self._outbox) or bool(self._crowd)
 
     def _take(self, wire: Wire) -> None:
         self._wire = wire
+        self._connections += 1
         self._finalizer = weakref.finalize(self, wire.abandon)
         wire.starved = True  # what waited so long may be waited for no more
         greeting = self._host.greeting(self)
@@ -243,8 +297,7 @@ class Lane:
         return future
 
     def _refuse_all(self, error: Exception) -> None:
-        outbox, self._outbox, self._open = self._outbox, deque(), None
-        for batch in outbox:
+        for batch in self._empty_outbox():
             for future in batch.futures:
                 if not future.done():
                     future.set_exception(copy.copy(error))
@@ -261,8 +314,7 @@ class Lane:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
         self.reset("the client was closed")
-        outbox, self._outbox, self._open = self._outbox, deque(), None
-        for batch in outbox:
+        for batch in self._empty_outbox():
             batch.fail("the client was closed", expired=True)
         self._admit()
 

@@ -179,7 +179,7 @@ def verdict(error: Exception, lane: Lane, request: Request) -> Exception:
     if error.written and not request.repeatable:
         return OutcomeUnknownError(request.name, error.reason)
     if not error.written and lane.last_error is not None:
-        return RedisConnectionError(f"{request.name}: {error.reason}: {lane.last_error}")
+        return RedisConnectionError(f"{lane.last_error} ({request.name} was {error.reason})")
     return RedisTimeoutError(f"{request.name}: {error.reason}")
 
 

@@ -18,6 +18,7 @@ from .attach import link_of
 from .link import DEADLINE, RECOVERABLE, Request
 from .lane import Lane
 from .packing import packer_for
+from .pipeline import OncePipeline
 from .private import execute_private
 from .routes import READ, WORDS, find_flags, key_of
 
@@ -90,6 +91,12 @@ class PipelinedRedis(Redis):
             raise
         callback = find_callback(mine.callbacks, name)
         return reply if callback is None else await _shaped(callback, reply, options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> OncePipeline:
+        """A pipeline on a private connection, executed at most once and within the deadline."""
+        pipeline = OncePipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        pipeline.deadline = self.deadline
+        return pipeline
 
 
 class _Route:

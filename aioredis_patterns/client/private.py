@@ -53,17 +53,23 @@ async def execute_private(redis: Redis, args: tuple[Any, ...], options: dict[str
 
 @asynccontextmanager
 async def _borrowed(redis: Redis) -> AsyncIterator[AbstractConnection]:
-    if redis.single_connection_client:
-        await redis.initialize()
+    await redis.initialize()
+    if redis.connection is None:
+        connection = await redis.connection_pool.get_connection()
+        try:
+            yield connection
+        finally:
+            await redis.connection_pool.release(connection)
+    else:
         async with redis._single_conn_lock:
-            assert redis.connection is not None
+            await _revive(redis.connection)
             yield redis.connection
-        return
-    connection = await redis.connection_pool.get_connection()
-    try:
-        yield connection
-    finally:
-        await redis.connection_pool.release(connection)
+
+
+async def _revive(connection: AbstractConnection) -> None:
+    """Reconnect before anything is written to a connection that the server has closed meanwhile."""
+    if connection.is_connected and await connection.can_read():
+        await connection.disconnect(nowait=True)
 
 
 @asynccontextmanager

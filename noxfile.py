@@ -1,0 +1,92 @@
+"""Everything that checks the project. `nox -s tests` is the one to start with; what follows `--` goes to pytest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "tests"]
+
+PYTHONS = ("3.11", "3.12", "3.13")
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the package as an editable with every extra, and the dependency groups."""
+    session.install("-e", ".[all]", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the suite on this interpreter, against a server that the suite starts itself."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+for version in PYTHONS:
+    nox.session(tests.func, name=f"tests-{version}", python=version)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the suite with the lowest versions that the package says it works with."""
+    install(session, "test")
+    session.install(*map(pin_lowest, PROJECT["project"]["dependencies"]))
+    session.run("pytest", *session.posargs)
+
+
+def pin_lowest(dependency: str) -> str:
+    """Turn `redis>=6,<9` into `redis==6`."""
+    requirement = Requirement(dependency)
+    bound = next(item.version for item in requirement.specifier if item.operator == ">=")
+    requirement.specifier = SpecifierSet(f"=={bound}")
+    return str(requirement)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the suite and report the lines and branches that no test reaches."""
+    install(session, "test", "coverage")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
+
+
+@nox.session
+def container(session: nox.Session) -> None:
+    """Run the suite against Redis in a container; brings up an engine and builds the image where it must."""
+    install(session, "test", "container")
+    session.run("python", "-m", "tests.container", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and types."""
+    install(session, "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    if not Path("docs/conf.py").exists():
+        session.skip("there is no documentation to build")
+    install(session, "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the transport; `-- --smoke` is the short form."""
+    install(session, "bench")
+    session.run("python", "benchmarks/bench_transport.py", *session.posargs)

@@ -1,0 +1,120 @@
+"""Replies go to their callers, whoever gives up in between."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import anyio
+import pytest
+
+from aioredis_patterns.client import PipelinedRedis, connect
+from aioredis_patterns.client.attach import link_of
+from aioredis_patterns.embedded import EmbeddedServer
+
+STORM = 30_000
+
+
+async def connections_ever(redis: PipelinedRedis) -> int:
+    return int((await redis.info("stats"))["total_connections_received"])
+
+
+async def test_concurrent_commands_share_one_connection(own_server: EmbeddedServer) -> None:
+    """A thousand commands at the same time open one connection."""
+    async with connect(own_server.url) as redis:
+        answers = await asyncio.gather(*(redis.echo(str(number)) for number in range(1000)))
+        assert answers == [str(number).encode() for number in range(1000)]
+        assert await redis.client_info() is not None
+        shared, private = 1, 2
+        names = [client["cmd"] for client in await redis.client_list()]
+        assert len(names) <= shared + private
+
+
+async def echo_and_give_up(redis: PipelinedRedis, number: int, how: random.Random) -> int:
+    """Ask for an echo under one of the ways to give up; 1 when the answer was somebody else's."""
+    pause = how.choice([0, 0, 0.0001, 0.001, 0.01])
+    question = f"{number}".encode()
+    try:
+        match number % 4:
+            case 0:
+                async with asyncio.timeout(pause):
+                    return int(await redis.echo(question) != question)
+            case 1:
+                with anyio.move_on_after(pause):
+                    return int(await redis.echo(question) != question)
+            case 2:
+                task = asyncio.create_task(redis.echo(question))
+                await asyncio.sleep(pause)
+                task.cancel()
+                task.cancel()
+                return int(await task != question)
+            case _:
+                return int(await redis.echo(question) != question)
+    except (TimeoutError, asyncio.CancelledError):
+        pass
+    return 0
+
+
+async def test_cancelled_callers_never_take_another_callers_reply(own_server: EmbeddedServer) -> None:
+    """In a storm of cancellations no reply is wrong, no task is left, and the connection is never opened anew."""
+    how = random.Random(7)
+    async with connect(own_server.url) as redis:
+        await redis.ping()
+        before = await connections_ever(redis)
+        tasks_before = len(asyncio.all_tasks())
+        wrong = 0
+        for start in range(0, STORM, 1000):
+            wrong += sum(
+                await asyncio.gather(*(echo_and_give_up(redis, start + number, how) for number in range(1000)))
+            )
+        assert wrong == 0
+        assert len(asyncio.all_tasks()) == tasks_before
+        assert await connections_ever(redis) == before
+        statistics = link_of(redis).lanes[0].statistics()
+        assert (statistics.connections, statistics.in_flight, statistics.waiting) == (1, 0, 0)
+
+
+async def test_a_task_group_that_fails_leaves_the_connection_good(pipelined: PipelinedRedis) -> None:
+    """When a sibling fails, the cancelled commands' replies are dropped and the next command gets its own."""
+    with pytest.raises(ExceptionGroup):
+        async with asyncio.TaskGroup() as group:
+            for number in range(100):
+                group.create_task(pipelined.echo(str(number)))
+            await pipelined.execute_command("EVALSHA", "0" * 40, 0)
+    assert await pipelined.echo("mine") == b"mine"
+
+
+async def test_errors_go_to_their_callers_and_to_nobody_else(pipelined: PipelinedRedis, name: str) -> None:
+    """Among commands that fail, each caller gets its own result or its own error."""
+    await pipelined.set(name, "text")
+    answers = await asyncio.gather(
+        *(pipelined.incr(name) if number % 2 else pipelined.echo(str(number)) for number in range(100)),
+        return_exceptions=True,
+    )
+    for number, answer in enumerate(answers):
+        if number % 2:
+            assert isinstance(answer, Exception)
+        else:
+            assert answer == str(number).encode()
+    await pipelined.delete(name)
+
+
+async def test_a_big_reply_arrives_whole_and_in_its_place(pipelined: PipelinedRedis, name: str) -> None:
+    """A value of many reads comes back byte for byte between two small ones."""
+    value = random.Random(1).randbytes(3_000_000)
+    await pipelined.set(name, value, ex=60)
+    before, big, after = await asyncio.gather(pipelined.echo("a"), pipelined.get(name), pipelined.echo("b"))
+    assert (before, big, after) == (b"a", value, b"b")
+    await pipelined.delete(name)
+
+
+async def test_strings_are_decoded_for_those_who_asked_for_it(url: str, name: str) -> None:
+    """On one connection a decoding client gets str, and what is not text raises and hurts nobody else."""
+    async with connect(url, decode_responses=True) as redis:
+        await redis.set(name, b"\xff\xfe", ex=60)
+        text, broken, after = await asyncio.gather(
+            redis.echo("é"), redis.get(name), redis.echo("after"), return_exceptions=True
+        )
+        assert (text, after) == ("é", "after")
+        assert isinstance(broken, UnicodeDecodeError)
+        await redis.delete(name)

@@ -1,0 +1,59 @@
+"""One real server for the suite, a fresh prefix for each test, and the clients that users build."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+import redis.asyncio as redis_py
+
+from aioredis_patterns.client import connect
+from aioredis_patterns.embedded import EmbeddedServer, embedded_server
+
+CLIENTS = {
+    "pipelined": lambda url: connect(url),
+    "pipelined-decoding": lambda url: connect(url, decode_responses=True),
+    "plain": lambda url: redis_py.Redis.from_url(url),
+    "plain-resp2-decoding": lambda url: redis_py.Redis.from_url(url, protocol=2, decode_responses=True),
+}
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def server() -> AsyncIterator[EmbeddedServer]:
+    """The server that every test may use and none may stop."""
+    async with embedded_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def url(server: EmbeddedServer) -> str:
+    return server.url
+
+
+@pytest_asyncio.fixture
+async def own_server() -> AsyncIterator[EmbeddedServer]:
+    """A server of this test alone: to be killed, paused and restarted."""
+    async with embedded_server(args=["--appendonly", "no"]) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def pipelined(url: str) -> AsyncIterator[redis_py.Redis]:
+    """A client that shares one connection."""
+    async with connect(url) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(params=CLIENTS)
+async def redis(request: pytest.FixtureRequest, url: str) -> AsyncIterator[redis_py.Redis]:
+    """A client of each kind that users build; what takes this fixture runs on all of them."""
+    async with CLIENTS[request.param](url) as client:
+        yield client
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test uses."""
+    return f"test:{uuid.uuid4().hex}"
