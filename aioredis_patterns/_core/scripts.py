@@ -6,6 +6,7 @@ caller: the call is repeated at once as EVAL, which is atomic and one trip, and 
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from redis.asyncio.client import Pipeline
@@ -34,7 +35,7 @@ class Script:
         lease: It guards a hold, so it takes the lane that no big reply and no backlog stands before.
     """
 
-    __slots__ = ("keys", "lease", "name", "repeatable", "source")
+    __slots__ = ("_heads", "keys", "lease", "name", "repeatable", "source")
 
     def __init__(
         self,
@@ -51,6 +52,13 @@ class Script:
         self.repeatable = repeatable
         self.lease = lease
         self.source = read_source(package, name, fragments)
+        self._heads: dict[int, bytes] = {}
+
+    def taking(self, keys: int) -> Script:
+        """The same script for so many keys: for one that does the same to each key it is given."""
+        other = copy(self)
+        other.keys = keys
+        return other
 
     async def __call__(self, redis: AnyRedis, *keys_and_args: str | bytes | int, deadline: float | None = None) -> Any:
         """Call the script: its keys, then its arguments. The reply's strings are bytes.
@@ -64,7 +72,7 @@ class Script:
         """
         link = link_of(redis)
         lane = link.lease_lane(keys_and_args[0]) if self.lease else link.lane(keys_and_args[0])
-        packed = pack_command(("EVALSHA", self.source.sha, self.keys, *keys_and_args))
+        packed = self._pack(keys_and_args)
         limit = deadline or lane.deadline
         future = lane.submit(packed, await lane.room(limit) if lane.full else limit)
         expires = lane.expires
@@ -72,6 +80,16 @@ class Script:
             return await future
         except (NoScriptError, *RECOVERABLE) as error:
             return await self._again(error, link, lane, keys_and_args, expires)
+
+    def _pack(self, keys_and_args: tuple[str | bytes | int, ...]) -> bytes:
+        """Pack the EVALSHA; what is the same in every call is packed once, which halves the cost."""
+        count = len(keys_and_args)
+        head = self._heads.get(count)
+        if head is None:
+            whole = pack_command(("EVALSHA", self.source.sha, self.keys, *("",) * count))
+            head = self._heads[count] = whole[: whole.index(b"$0") if count else None]
+        packed = pack_command(keys_and_args)
+        return head + packed[packed.index(b"$") :]
 
     async def _again(
         self, error: Exception, link: Link, lane: Lane, keys_and_args: tuple[str | bytes | int, ...], expires: float

@@ -102,7 +102,7 @@ class Lane:
     def submit(self, packed: bytes, deadline: float, decode: bool = False) -> asyncio.Future[Any]:
         """Send a packed command with the others of this turn; the future gets its reply, or `Unanswered`."""
         batch = self._open
-        if batch is None or batch.deadline != deadline or batch.decode is not decode or batch.size > BATCH_BYTES:
+        if batch is None or batch.deadline is not deadline or batch.decode is not decode or batch.size > BATCH_BYTES:
             batch = self._new_batch(deadline, decode)
             self.expires = batch.expires
         future = self._new_future()

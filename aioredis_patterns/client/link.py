@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import (
@@ -22,12 +22,16 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .._core.lua import KNOWN
 from ..errors import OutcomeUnknownError
+from .blocking import BlockingReads
 from .dialing import Dialer
 from .lane import SWEEP, Greeting, Lane
 from .packing import pack_command
+from .subscriptions import Subscriptions
 from .wire import Unanswered
 
 __all__ = ("DEADLINE", "RECOVERABLE", "Link", "Request", "tag_of", "verdict")
+
+T = TypeVar("T")
 
 DEADLINE = 5.0
 """Seconds that a call may take on a client that names no deadline."""
@@ -96,6 +100,31 @@ class Link:
         self._encoding, self._errors = encoding, errors
         self.lanes = tuple(self._new_lane() for _ in range(lanes))
         self._lease_lane: Lane | None = None
+        self._subscriptions: Subscriptions | None = None
+        self._blocking: BlockingReads | None = None
+        self.companions: dict[Callable[[], Any], Any] = {}
+
+    def companion(self, kind: Callable[[], T]) -> T:
+        """The one object of a class that a pattern keeps per client and event loop, made on first use."""
+        found: T | None = self.companions.get(kind)
+        if found is None:
+            found = self.companions[kind] = kind()
+        return found
+
+    @property
+    def subscriptions(self) -> Subscriptions:
+        """The one subscription connection, which wakes all waiters."""
+        if self._subscriptions is None:
+            dialer = Dialer(self._make, timeout=self.deadline, protocol=3)
+            self._subscriptions = Subscriptions(dialer, deadline=self.deadline)
+        return self._subscriptions
+
+    @property
+    def blocking(self) -> BlockingReads:
+        """The connections of blocking reads."""
+        if self._blocking is None:
+            self._blocking = BlockingReads(Dialer(self._make, timeout=self.deadline), deadline=self.deadline)
+        return self._blocking
 
     def _new_lane(self) -> Lane:
         dialer = Dialer(self._make, timeout=self.deadline, encoding=self._encoding, errors=self._errors)
@@ -170,6 +199,10 @@ class Link:
             await lane.aclose()
         if self._lease_lane is not None:
             await self._lease_lane.aclose()
+        if self._subscriptions is not None:
+            await self._subscriptions.aclose()
+        if self._blocking is not None:
+            await self._blocking.aclose()
 
 
 def verdict(error: Exception, lane: Lane, request: Request) -> Exception:

@@ -92,6 +92,21 @@ class PipelinedRedis(Redis):
         callback = find_callback(mine.callbacks, name)
         return reply if callback is None else await _shaped(callback, reply, options)
 
+    async def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:  # type: ignore[override]
+        """Call a script by its SHA1: `execute_command`, without what EVALSHA has no use for."""
+        mine = self._route
+        lane = mine.lane
+        if lane is None or lane.full or lane.loop is not get_running_loop() or mine.private:
+            return await self.execute_command("EVALSHA", sha, numkeys, *keys_and_args)
+        packed = mine.pack(("EVALSHA", sha, numkeys, *keys_and_args))
+        future = lane.submit(packed, mine.deadline, mine.decodes)
+        expires = lane.expires
+        try:
+            return await future
+        except RECOVERABLE as error:
+            key = keys_and_args[0] if numkeys else ""
+            return await link_of(self).recover(error, lane, Request("EVALSHA", packed, expires, key, mine.decodes))
+
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> OncePipeline:
         """A pipeline on a private connection, executed at most once and within the deadline."""
         pipeline = OncePipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)

@@ -118,27 +118,32 @@ class Wire(asyncio.BufferedProtocol):
                 owner.on_room()
 
     def _deliver(self) -> None:
-        """Hand out every whole reply. This loop is the cost of a reply: everything in it is counted."""
+        """Hand out every whole reply. This loop is the cost of a reply: each line in it is counted."""
         pending, decoded, gets = self.pending, self.decoded, self._reader.gets
         while True:
-            decode = bool(decoded) and bool(pending) and pending[0] in decoded
-            try:
-                reply = gets(decode)
-            except UnicodeDecodeError as error:
-                reply = error
-            kind = type(reply)
-            if kind in _PLAIN and pending:
+            if decoded and pending and pending[0] in decoded:
+                reply = self._decoded_reply()
+            else:
+                reply = gets(False)
+            if type(reply) in _PLAIN and pending:
                 future = pending.popleft()
                 try:
                     future.set_result(reply)
                 except asyncio.InvalidStateError:
                     pass  # its caller has gone
-                if decode:
-                    decoded.discard(future)
             elif reply is _NOTHING:
                 return
             else:
                 self._deliver_rare(reply)
+
+    def _decoded_reply(self) -> Any:
+        try:
+            reply = self._reader.gets(True)
+        except UnicodeDecodeError as error:
+            reply = error
+        if reply is not _NOTHING and type(reply) is not hiredis.PushNotification:
+            self.decoded.discard(self.pending[0])
+        return reply
 
     def _deliver_rare(self, reply: Any) -> None:
         if isinstance(reply, hiredis.PushNotification):
@@ -148,7 +153,6 @@ class Wire(asyncio.BufferedProtocol):
         if not self.pending:
             raise InvalidResponse("a reply that nobody asked for")
         future = self.pending.popleft()
-        self.decoded.discard(future)
         if future.done():
             return
         if isinstance(reply, Exception):

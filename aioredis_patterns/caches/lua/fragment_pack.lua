@@ -1,4 +1,4 @@
--- Packing: builds an entry, as entry.lua describes it.
+-- Packing: builds an entry, with the header that fragment_state.lua describes.
 
 local function pack(codec, generation, ttl_ms, life_ms, load_us, tags, body)
   local time = redis.call('TIME')

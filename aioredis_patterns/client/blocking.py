@@ -1,0 +1,180 @@
+"""Blocking reads on connections of their own.
+
+A command that waits on the server holds its connection for as long, so it can share none. Each call has one to
+itself, taken from a small cache of idle ones; a call that is cancelled, or gets no answer in time, closes its
+connection, since the reply may be under way. There is a most that may be open: one more call is an error at once,
+never a caller that hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections import deque
+from typing import Any, Final, cast, final
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from aioredis_patterns.errors import OutcomeUnknownError, TransportError
+
+from .dialing import Dialer
+from .packing import pack_command
+from .wire import Unanswered, Wire
+
+__all__ = ("BlockingReads",)
+
+MARGIN: Final = 1.0
+"""Seconds that a reply may be late after the command has blocked for its full time."""
+
+KEPT: Final = 8
+"""Idle connections that are kept for the next call."""
+
+IDLE: Final = 30.0
+"""Seconds after which an idle connection is closed."""
+
+
+@final
+class _Line:
+    """One connection; the owner of its wire."""
+
+    __slots__ = ("__weakref__", "idle_since", "lost", "wire")
+
+    wire: Wire
+
+    def __init__(self) -> None:
+        self.lost = False
+        self.idle_since = 0.0
+
+    def on_push(self, push: list[Any]) -> None: ...
+
+    def on_room(self) -> None: ...
+
+    def on_lost(self, wire: Wire, reason: str) -> None:  # noqa: ARG002
+        self.lost = True
+
+    def close(self) -> None:
+        if not self.lost:
+            self.wire.abort("closed")
+
+
+@final
+class BlockingReads:
+    """The blocking reads of one client on one event loop.
+
+    Args:
+        dialer: Opens connections, with back-off.
+        deadline: Seconds that opening a connection may take.
+        limit: How many calls may be under way at the same time.
+    """
+
+    def __init__(self, dialer: Dialer, *, deadline: float, limit: int = 100) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._dialer = dialer
+        self._deadline = deadline
+        self._limit = limit
+        self._idle: deque[_Line] = deque()  # the one used last is at the right
+        self._lines: set[_Line] = set()
+        self._under_way = 0
+        self._trimming: asyncio.TimerHandle | None = None
+        weakref.finalize(self, _abandon, self._lines)
+
+    async def call(self, *args: str | bytes | float, block: float | None) -> Any:
+        """Send a blocking command and wait for its reply, in which strings are bytes.
+
+        Args:
+            args: The command, with its own time to block.
+            block: The same time in seconds; None when the command may block for ever.
+
+        Raises:
+            TransportError: As many calls are under way as may be.
+            OutcomeUnknownError: The reply did not come, or the connection was lost before it did.
+            redis.exceptions.ConnectionError: No connection could be opened within the deadline.
+            redis.exceptions.ResponseError: The server refused the command.
+        """
+        if self._under_way >= self._limit:
+            raise TransportError(f"{self._limit} blocking reads are under way, and no more may be at the same time")
+        self._under_way += 1
+        try:
+            line = self._take_idle() or await self._open()
+            return await self._ask(line, args, block)
+        finally:
+            self._under_way -= 1
+
+    def _take_idle(self) -> _Line | None:
+        while self._idle:
+            line = self._idle.pop()
+            if not line.lost:
+                return line
+            self._lines.discard(line)
+        return None
+
+    async def _open(self) -> _Line:
+        line = _Line()
+        try:
+            async with asyncio.timeout(self._deadline):
+                line.wire = cast(Wire, await self._dialer.dial(line, lambda: True))
+        except TimeoutError:
+            error = self._dialer.last_error
+            message = f"no connection for a blocking read within {self._deadline:g} s: {error}"
+            raise RedisConnectionError(message) from error
+        self._lines.add(line)
+        return line
+
+    async def _ask(self, line: _Line, args: tuple[str | bytes | float, ...], block: float | None) -> Any:
+        reply: asyncio.Future[Any] = self._loop.create_future()
+        try:
+            line.wire.send(pack_command(args), [reply], decode=False)
+            async with asyncio.timeout(None if block is None else block + MARGIN):
+                answer = await reply
+        except ResponseError:
+            self._keep(line)
+            raise
+        except (Unanswered, TimeoutError) as error:
+            self._close(line)
+            raise OutcomeUnknownError(str(args[0]), str(error) or f"no reply within {block} s + {MARGIN} s") from error
+        except BaseException:
+            self._close(line)
+            raise
+        self._keep(line)
+        return answer
+
+    def _keep(self, line: _Line) -> None:
+        line.idle_since = self._loop.time()
+        self._idle.append(line)
+        if len(self._idle) > KEPT:
+            self._close(self._idle.popleft())
+        if self._trimming is None:
+            self._trimming = self._loop.call_later(IDLE, _trim, weakref.ref(self))
+
+    def _close(self, line: _Line) -> None:
+        self._lines.discard(line)
+        line.close()
+
+    def trim(self) -> None:
+        """Close what has been idle for too long."""
+        now = self._loop.time()
+        while self._idle and (self._idle[0].lost or now - self._idle[0].idle_since >= IDLE):
+            self._close(self._idle.popleft())
+        self._trimming = self._loop.call_later(IDLE, _trim, weakref.ref(self)) if self._idle else None
+
+    async def aclose(self) -> None:
+        """Close every connection; calls under way end with an error, a later one opens a new connection."""
+        self._idle.clear()
+        for line in tuple(self._lines):
+            self._close(line)
+        if self._trimming is not None:
+            self._trimming.cancel()
+            self._trimming = None
+
+
+def _trim(reference: weakref.ref[BlockingReads]) -> None:
+    # Held weakly: a client that was forgotten is not kept alive by its own timer.
+    if (reads := reference()) is not None:
+        reads.trim()
+
+
+def _abandon(lines: set[_Line]) -> None:
+    for line in lines:
+        if not line.lost:
+            line.wire.abandon()

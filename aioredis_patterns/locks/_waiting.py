@@ -1,0 +1,104 @@
+"""Tasks of one client that wait for the same lock: they queue here, and only the first of them asks the server.
+
+So a lock that hundreds of tasks want costs one question per client and release, not hundreds; and a release can give
+the lock to the next task of its own client in the same trip.
+"""
+
+from __future__ import annotations
+
+import copy
+from time import monotonic
+from typing import final
+
+from aioredis_patterns.client.subscriptions import Bell
+
+__all__ = ("Waiter", "Waiting")
+
+
+@final
+class Waiter:
+    """One task that waits for one lock.
+
+    Args:
+        token: Of its acquisition.
+        owner: What the lock is to say about it.
+        lease_ms: For how long it wants to hold.
+        since: When it began to wait, as `time.monotonic` counts.
+    """
+
+    __slots__ = ("bell", "failure", "first", "gone", "granted", "lease_ms", "listening", "owner", "served", "since", "token")
+
+    def __init__(self, token: str, owner: bytes, lease_ms: int, since: float) -> None:
+        self.token, self.owner, self.lease_ms, self.since = token, owner, lease_ms, since
+        self.bell = Bell()
+        self.first = False  # it is its turn to ask the server
+        self.listening = False  # the server can wake it
+        self.served = False  # another task of this client holds the lock, and gives it to this one
+        self.granted: tuple[float, int] | None = None  # when that was asked for, and the fence
+        self.failure: Exception | None = None
+        self.gone = False  # it gave up
+
+    @property
+    def waited_us(self) -> int:
+        """For how long it has waited."""
+        return int((monotonic() - self.since) * 1_000_000)
+
+    def check(self) -> None:
+        """Raise what the task before in the line was told by Redis."""
+        if self.failure is not None:
+            raise copy.copy(self.failure)
+
+    def take_granted(self) -> tuple[float, int] | None:
+        """What another task of this client has handed over, if it is still valid; it is asked for again if not."""
+        granted, self.granted = self.granted, None
+        return granted if granted is not None and granted[0] + self.lease_ms / 1000 > monotonic() else None
+
+
+@final
+class Waiting:
+    """The lines of one client on one event loop, by the lock's key."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self) -> None:
+        self._lines: dict[str, dict[Waiter, None]] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def join(self, key: str, waiter: Waiter) -> None:
+        """Stand at the end of the line."""
+        line = self._lines.setdefault(key, {})
+        waiter.first = not line
+        line[waiter] = None
+
+    def leave(self, key: str, waiter: Waiter, *, holding: bool) -> bool:
+        """Leave the line, with the lock or without it; whether others remain, the next of whom is the first now."""
+        line = self._lines[key]
+        del line[waiter]
+        waiter.gone = not holding
+        if not line:
+            del self._lines[key]
+            return False
+        if waiter.first:
+            heir = next(iter(line))
+            heir.first, heir.served = True, holding
+            heir.bell.ring()
+        return True
+
+    def heir(self, key: str) -> Waiter | None:
+        """The first of the line, if the lock may be given to it."""
+        line = self._lines.get(key)
+        if line is None:
+            return None
+        first = next(iter(line))
+        return first if first.listening else None
+
+    def fail(self, key: str, error: Exception) -> None:
+        """Tell everybody in the line at once, so that none has to find out by a deadline of its own."""
+        for waiter in self._lines.get(key, ()):
+            waiter.failure = error
+            waiter.bell.ring()

@@ -1,0 +1,439 @@
+"""A lock over processes and machines: one holder at a time, for as long as its lease is renewed.
+
+Promise: while a lease is valid nobody else holds the lock. A holder that dies frees it when its lease has run out; a
+holder that lives renews it, and is told when it cannot. Whatever a caller does (cancel, time out, lose its connection
+at any moment) leaves no lock behind that nobody holds.
+
+Limit of the promise: Redis replicates after it has answered, so a failover may forget a lock that was just taken, and
+an eviction policy other than `noeviction` may drop it. What must not happen twice even then is guarded by the fence.
+
+Cost: one round trip to acquire and one to release, three keys: the lock and its line of waiting clients live as long
+as the lease or the wait, the fence counter for a day.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import socket
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import wraps
+from time import monotonic
+from types import TracebackType
+from typing import Any, Final, ParamSpec, TypeVar, final
+
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from aioredis_patterns._core.durations import delay_ms, lease_ms, timeout_seconds
+from aioredis_patterns._core.keys import PREFIX, Keys
+from aioredis_patterns._core.renewal import Renewals
+from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.tasks import background, shielded
+from aioredis_patterns.client.attach import link_of
+from aioredis_patterns.client.link import Link
+from aioredis_patterns.errors import LockError, LockLostError, LockTimeoutError, OutcomeUnknownError, PatternError
+from aioredis_patterns.events import LockAcquired, LockTimedOut, emit
+from aioredis_patterns.locks._waiting import Waiter, Waiting
+from aioredis_patterns.locks.lease import Lease, OnLost, Terms
+from aioredis_patterns.types import AnyRedis, EventHook, Seconds
+
+__all__ = ("Lock", "LockOwner")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_ACQUIRE: Final = Script(__package__, "lock_acquire", keys=3, fragments=("held", "take", "wake"), lease=True)
+_RELEASE: Final = Script(__package__, "lock_release", keys=2, fragments=("held", "wake"), lease=True)
+_HAND_OVER: Final = Script(__package__, "lock_hand_over", keys=3, fragments=("held", "take", "wake"), lease=True)
+_UNDO: Final = Script(__package__, "lock_undo", keys=2, fragments=("held", "wake"), repeatable=True, lease=True)
+_RENEW: Final = Script(__package__, "lock_renew", fragments=("held",), repeatable=True, lease=True)
+_BREAK: Final = Script(__package__, "lock_break", keys=2, fragments=("wake",), lease=True)
+_INSPECT: Final = Script(__package__, "lock_inspect", repeatable=True, lease=True)
+
+_RECHECK: Final = 1.0
+"""Seconds after which a waiter looks for itself, in case that what should have woken it was lost."""
+
+_HOST: Final = socket.gethostname().replace(" ", "-") or "-"
+
+
+@dataclass(frozen=True, slots=True)
+class LockOwner:
+    """Who holds a lock, as the holder described itself.
+
+    Example:
+        >>> async def main(redis):
+        ...     owner = await Lock(redis, "resource:42").owner()
+        ...     return owner and f"{owner.host}:{owner.pid} since {owner.since}"
+    """
+
+    host: str
+    pid: int
+    task: str  #: name of the asyncio task
+    since: datetime  #: by the holder's clock
+    fence: int
+    valid_for: float  #: seconds that its lease has left
+
+
+@final
+class Lock:
+    """A lock over processes and machines.
+
+    The object is only a definition: it holds nothing, does no I/O when it is made, and any number of tasks may share
+    it. What is held is the `Lease` that `acquire` gives and that `async with` gives to the task that entered.
+
+    Promise, limit and cost: see the module. Waiting tasks of one client queue within it, in order; clients are woken
+    in the order in which they began to wait, and a newcomer may be faster than who was woken. It is not reentrant.
+
+    Args:
+        redis: Any asyncio client of redis-py.
+        name: What is locked.
+        lease: Seconds that the lock lives without a renewal. It is renewed when a third of them has passed.
+        timeout: Seconds that acquiring may take when `acquire` does not say; None to wait for ever.
+        renew: False to let the lease end after its time.
+        max_hold: Seconds after which it is renewed no more, and so is lost.
+        min_hold: Seconds that the lock stays closed after it was acquired, even if it is released earlier: for what
+            may happen once per period over the whole fleet.
+        on_lost: What happens when a lease is lost. "cancel": the task that entered it is cancelled, and
+            `LockLostError` raised at the exit. "flag": nothing but `lease.lost`. A function: it is called with the
+            lease, and `LockLostError` raised at the exit.
+        on_event: Told of what happens, see `aioredis_patterns.events`.
+        prefix: First part of the keys.
+
+    Raises:
+        ValueError, TypeError: An argument makes no sense.
+
+    Example:
+        >>> async def main(redis):
+        ...     lock = Lock(redis, "resource:42", lease=10)
+        ...     async with lock as lease:
+        ...         print(lease.fence, lease.valid_for)
+        ...     if lease := await lock.try_acquire():
+        ...         await lease.release()
+    """
+
+    __slots__ = ("_entered", "_fence", "_key", "_min_hold_ms", "_terms", "_timeout", "_waiters", "name")
+
+    def __init__(  # noqa: PLR0913
+        self,
+        redis: AnyRedis,
+        name: str,
+        *,
+        lease: Seconds = 10,
+        timeout: Seconds | None = None,
+        renew: bool = True,
+        max_hold: Seconds | None = None,
+        min_hold: Seconds = 0,
+        on_lost: OnLost = "cancel",
+        on_event: EventHook | None = None,
+        prefix: str = PREFIX,
+    ) -> None:
+        keys = Keys(name, prefix)
+        limit_ms = None if max_hold is None else lease_ms(max_hold, "max_hold")
+        if on_lost not in ("cancel", "flag") and not callable(on_lost):
+            raise ValueError(f"on_lost must be 'cancel', 'flag' or a function, not {on_lost!r}")
+        self.name = name
+        self._key, self._fence, self._waiters = keys.key("lock"), keys.key("fence"), keys.key("waiters")
+        self._timeout = None if timeout is None else timeout_seconds(timeout)
+        self._min_hold_ms = delay_ms(min_hold, "min_hold")
+        self._terms = Terms(
+            redis=redis,
+            name=name,
+            pattern="Lock",
+            key=self._key,
+            lease_ms=min(lease_ms(lease), limit_ms or lease_ms(lease)),
+            renew=renew,
+            max_hold=None if limit_ms is None else limit_ms / 1000,
+            on_lost=on_lost,
+            on_event=on_event,
+            renewal=_RENEW,
+        )
+        # Held for the tasks that are inside `async with`; not inherited by the tasks that they start.
+        self._entered: dict[asyncio.Task[Any] | None, list[Lease]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Lock {self.name!r}>"
+
+    # Acquiring -------------------------------------------------------------------------------------------------------
+
+    async def acquire(self, timeout: Seconds | None = None) -> Lease:
+        """Wait until the lock is free, and take it.
+
+        Args:
+            timeout: Seconds to wait; 0 to try once, None for the lock's own `timeout`.
+
+        Raises:
+            LockTimeoutError: Another held it all the time.
+            OutcomeUnknownError, redis.exceptions.RedisError: Redis failed; nothing is held.
+        """
+        limit = self._timeout if timeout is None else timeout_seconds(timeout)
+        started = monotonic()
+        link = link_of(self._terms.redis)
+        lease = None
+        if self._key not in link.companion(Waiting):
+            lease = await self._try(link, link.deadline if not limit else min(limit, link.deadline))
+        if lease is None:
+            lease = await self._wait(link, started, limit)
+        if (hook := self._terms.on_event) is not None:
+            emit(hook, LockAcquired(pattern="Lock", waited=monotonic() - started))
+        return lease
+
+    async def try_acquire(self) -> Lease | None:
+        """Take the lock if it is free now; None when another holds it.
+
+        Raises:
+            OutcomeUnknownError, redis.exceptions.RedisError: Redis failed; nothing is held.
+        """
+        link = link_of(self._terms.redis)
+        lease = await self._try(link, link.deadline)
+        if lease is not None and (hook := self._terms.on_event) is not None:
+            emit(hook, LockAcquired(pattern="Lock", waited=0.0))
+        return lease
+
+    async def adopt(self, token: str) -> Lease:
+        """Go on with a lease that was acquired elsewhere: its `token` came here, and its handle there is dropped.
+
+        Raises:
+            LockLostError: The lock is not held by this token any more.
+        """
+        if not isinstance(token, str):
+            raise TypeError(f"token must be a str, not {token!r:.80}")
+        sent = monotonic()
+        (fence,) = await _RENEW(self._terms.redis, self._key, token, self._terms.lease_ms)
+        if fence <= 0:
+            raise LockLostError(self.name, "taken" if fence else "expired")
+        return self._new_lease(link_of(self._terms.redis), token, fence, sent)
+
+    async def _try(self, link: Link, deadline: float) -> Lease | None:
+        token = secrets.token_hex(12)
+        try:
+            sent, answer = await self._ask(token, _describe_owner(), deadline)
+        except BaseException:
+            self._undo(link, token)
+            raise
+        return self._new_lease(link, token, answer, sent) if answer > 0 else None
+
+    async def _ask(
+        self, token: str, owner: bytes, deadline: float, inbox: str = "", waited_us: int = 0
+    ) -> tuple[float, int]:
+        """Ask for the lock: when it was asked, and the fence or minus the ms that another holds it.
+
+        A lost reply is asked for again. The script answers a token that has the lock already with its fence, and with
+        a new lease, so the validity counts from the request that was answered.
+        """
+        terms = self._terms
+        left, give_up = deadline, 0.0
+        while True:
+            sent = monotonic()
+            give_up = give_up or sent + deadline
+            try:
+                answer: int = await _ACQUIRE(
+                    terms.redis, self._key, self._fence, self._waiters,
+                    token, terms.lease_ms, owner, inbox, waited_us, deadline=left,
+                )  # fmt: skip
+                if answer <= 0 or monotonic() < sent + terms.lease_ms / 1000:
+                    return sent, answer
+            except OutcomeUnknownError:
+                if monotonic() >= give_up - _SOON:
+                    raise
+            left = round(give_up - monotonic(), 2)
+            if left < _SOON:
+                raise RedisTimeoutError(f"lock {self.name!r}: no answer came within a lease of it")
+
+    def _new_lease(self, link: Link, token: str, fence: int, sent: float) -> Lease:
+        return Lease(self._terms, self._give_back, link.companion(Renewals), token, fence, sent)
+
+    # Waiting ---------------------------------------------------------------------------------------------------------
+
+    async def _wait(self, link: Link, started: float, limit: float | None) -> Lease:
+        """Stand in the line of this client, and leave it with the lock or without anything."""
+        waiting, key = link.companion(Waiting), self._key
+        waiter = Waiter(secrets.token_hex(12), _describe_owner(), self._terms.lease_ms, started)
+        waiting.join(key, waiter)
+        try:
+            async with asyncio.timeout(None if limit is None else started + limit - monotonic()) as timer:
+                sent, fence = await self._take_turn(link, waiter)
+        except BaseException as error:
+            alone = not waiting.leave(key, waiter, holding=False)
+            if waiter.first:
+                self._undo(link, waiter.token, link.subscriptions.inbox if alone else "")
+            if isinstance(error, TimeoutError) and timer.expired():
+                raise self._timed_out(started, limit or 0.0) from None
+            if isinstance(error, RedisError | OutcomeUnknownError):
+                waiting.fail(key, error)
+            raise
+        waiting.leave(key, waiter, holding=True)
+        return self._new_lease(link, waiter.token, fence, sent)
+
+    async def _take_turn(self, link: Link, waiter: Waiter) -> tuple[float, int]:
+        """Wait in the line, then ask whenever the lock may have become free."""
+        while not waiter.first:
+            await waiter.bell.wait()
+            waiter.check()
+        inbox = link.subscriptions.inbox
+        async with link.subscriptions.listen(inbox, self._key, waiter.bell):
+            waiter.listening = True
+            while True:
+                pause = _RECHECK
+                if not waiter.served:
+                    sent, answer = await self._ask(waiter.token, waiter.owner, link.deadline, inbox, waiter.waited_us)
+                    if answer > 0:
+                        return sent, answer
+                    pause = -answer / 1000
+                await waiter.bell.wait(min(pause, _RECHECK * random.uniform(0.5, 1)))  # noqa: S311
+                waiter.check()
+                if (granted := waiter.take_granted()) is not None:
+                    return granted
+                waiter.served = False
+
+    def _timed_out(self, started: float, limit: float) -> LockTimeoutError:
+        if (hook := self._terms.on_event) is not None:
+            emit(hook, LockTimedOut(pattern="Lock", waited=monotonic() - started))
+        return LockTimeoutError(self.name, limit)
+
+    # Giving back -----------------------------------------------------------------------------------------------------
+
+    async def _give_back(self, lease: Lease) -> bool:
+        """Free the lock, or give it to the next task of this client; whether it was still held."""
+        link = link_of(self._terms.redis)
+        cooldown_ms = max(self._min_hold_ms - int(lease.held_for * 1000), 0) if self._min_hold_ms else 0
+        heir = None if cooldown_ms else link.companion(Waiting).heir(self._key)
+        try:
+            if heir is None:
+                return await self._free(lease.token, cooldown_ms, link.deadline)
+            return await self._hand_over(link, lease.token, heir)
+        except asyncio.CancelledError:
+            # The request may not have left. Asking twice does no harm.
+            await _quietly(shielded(self._free(lease.token, cooldown_ms, link.deadline), link.deadline + _SOON))
+            raise
+
+    async def _free(self, token: str, cooldown_ms: int, deadline: float) -> bool:
+        give_up, unknown = monotonic() + deadline, False
+        while True:
+            try:
+                answer = await _RELEASE(
+                    self._terms.redis, self._key, self._waiters, token, cooldown_ms, deadline=deadline
+                )
+            except OutcomeUnknownError:
+                deadline = round(give_up - monotonic(), 2)
+                if deadline < _SOON:
+                    raise
+                unknown = True
+            else:
+                return bool(answer) or unknown  # gone at the second time: the first one freed it
+
+    async def _hand_over(self, link: Link, token: str, heir: Waiter) -> bool:
+        sent = monotonic()
+        try:
+            answer: int = await _HAND_OVER(
+                self._terms.redis, self._key, self._fence, self._waiters,
+                token, heir.token, heir.lease_ms, heir.owner, link.subscriptions.inbox, heir.waited_us,
+            )  # fmt: skip
+        except BaseException as error:
+            self._let_ask(link, heir)
+            if not isinstance(error, OutcomeUnknownError):
+                raise
+            await self._free(token, 0, link.deadline)
+            return True
+        if answer > 0 and not heir.gone:
+            heir.granted = (sent, answer)
+            heir.bell.ring()
+        elif answer != 0:
+            self._let_ask(link, heir)
+        return answer >= 0
+
+    def _let_ask(self, link: Link, heir: Waiter) -> None:
+        """The heir may have the lock or not: it finds out itself, or, having given up, must not keep it."""
+        heir.bell.ring()
+        if heir.gone:
+            self._undo(link, heir.token)
+
+    def _undo(self, link: Link, token: str, inbox: str = "") -> None:
+        """Take back in the background what this token may have left on the server, for as long as that would live."""
+        deadline = max(link.deadline, self._terms.lease_ms / 1000)
+        undone = _UNDO(self._terms.redis, self._key, self._waiters, token, inbox, deadline=deadline)
+        background(_quietly(undone), name="redis lock undone")
+
+    # Whoever holds it ------------------------------------------------------------------------------------------------
+
+    async def locked(self) -> bool:
+        """Whether anybody holds the lock at this moment, or keeps it closed by `min_hold`."""
+        value, _ = await _INSPECT(self._terms.redis, self._key)
+        return bool(value)
+
+    async def owner(self) -> LockOwner | None:
+        """Who holds the lock at this moment; None when it is free."""
+        value, left_ms = await _INSPECT(self._terms.redis, self._key)
+        if not value:
+            return None
+        _, fence, host, pid, since, task = value.decode(errors="replace").split(" ", 5)
+        began = datetime.fromtimestamp(int(since), UTC)
+        return LockOwner(host, int(pid), task, began, int(fence), max(left_ms, 0) / 1000)
+
+    async def force_release(self) -> bool:
+        """Free the lock whoever holds it; whether it was held. Its holder is told at its next renewal."""
+        return bool(await _BREAK(self._terms.redis, self._key, self._waiters))
+
+    # As a context, as a decorator ------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Lease:
+        task = asyncio.current_task()
+        if self._timeout is None and any(lease.valid_for for lease in self._entered.get(task, ())):
+            raise LockError(self.name, f"this task holds lock {self.name!r} already, and would wait for itself for ever")
+        lease = await self.acquire()
+        await lease.__aenter__()
+        self._entered.setdefault(task, []).append(lease)
+        return lease
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        task = asyncio.current_task()
+        # An async generator may be left by another task than it was entered by.
+        task = task if task in self._entered else next(reversed(self._entered))
+        lease = self._entered[task].pop()
+        if not self._entered[task]:
+            del self._entered[task]
+        await lease.__aexit__(kind, error, traceback)
+
+    def __call__(self, function: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+        """Decorate a coroutine function so that each call runs under the lock.
+
+        Example:
+            >>> def decorate(redis, function):
+            ...     return Lock(redis, "nightly-report")(function)
+        """
+
+        @wraps(function)
+        async def under_lock(*args: P.args, **kwargs: P.kwargs) -> R:
+            return await self.run(function, *args, **kwargs)
+
+        return under_lock
+
+    async def run(self, function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a coroutine function under the lock, and give its result."""
+        async with self:
+            return await function(*args, **kwargs)
+
+
+_SOON: Final = 0.02
+"""Seconds, below which there is no time left to ask again."""
+
+
+def _describe_owner() -> bytes:
+    task = asyncio.current_task()
+    name = task.get_name() if task is not None else "-"
+    return f"{_HOST} {os.getpid()} {int(time.time())} {name:.100}".encode(errors="replace")
+
+
+async def _quietly(work: Awaitable[object]) -> None:
+    """For what is given back: when Redis fails, the lease ends it."""
+    try:
+        await work
+    except (RedisError, PatternError, OSError, TimeoutError):
+        pass

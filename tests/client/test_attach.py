@@ -1,0 +1,175 @@
+"""One link per pool and event loop, found from whatever client the user built, gone when it is."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import weakref
+
+import pytest
+import redis as blocking_redis
+import redis.asyncio as redis_py
+
+from aioredis_patterns._core.scripts import Script
+from aioredis_patterns.client import PipelinedRedis, connect
+from aioredis_patterns.client.attach import link_of
+from aioredis_patterns.errors import TransportError
+from tests.support.waiting import eventually
+
+ECHO = Script("tests.client", "echo_arg")
+
+
+async def names_of_clients(url: str) -> list[str]:
+    async with redis_py.Redis.from_url(url) as redis:
+        return [client["name"] for client in await redis.client_list()]
+
+
+async def test_scripts_run_on_whatever_client_the_user_built(redis: redis_py.Redis, name: str) -> None:
+    """A script answers with bytes on every kind of client, decoding or not, RESP2 or RESP3."""
+    assert await ECHO(redis, name, "é") == "é".encode()
+
+
+async def test_clients_that_share_a_pool_share_the_link(url: str) -> None:
+    """Two clients on one pool give one link."""
+    pool = redis_py.ConnectionPool.from_url(url)
+    one, two = redis_py.Redis(connection_pool=pool), PipelinedRedis(connection_pool=pool)
+    assert link_of(one) is link_of(two)
+    await pool.aclose()
+
+
+async def test_the_link_speaks_for_the_users_own_connection(url: str, name: str) -> None:
+    """Database and client name of the user's client are those of the shared connection."""
+    async with redis_py.Redis.from_url(url, db=3, client_name=name) as redis:
+        await redis.set(name, "in three", ex=60)
+        assert await Script("tests.client", "get_key")(redis, name) == b"in three"
+        assert (await names_of_clients(url)).count(name) == 2
+        await redis.delete(name)
+
+
+@pytest.mark.parametrize("kind", [redis_py.Redis, PipelinedRedis])
+async def test_closing_the_client_closes_what_was_attached(kind: type[redis_py.Redis], url: str, name: str) -> None:
+    """After aclose() the server knows no connection of this client any more, and a later call opens a new one."""
+    redis = kind.from_url(url, client_name=name)
+    await ECHO(redis, name, "x")
+    await redis.aclose()
+    await eventually_gone(url, name)
+    assert await ECHO(redis, name, "again") == b"again"
+    await redis.aclose()
+    await eventually_gone(url, name)
+
+
+async def eventually_gone(url: str, name: str) -> None:
+    for _ in range(200):
+        if name not in await names_of_clients(url):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the connection is still open")
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+async def test_a_forgotten_client_takes_its_connection_with_it(url: str, name: str) -> None:
+    """A client that nobody holds is collected, and its shared connection is closed."""
+    redis = connect(url, client_name=name)
+    await redis.ping()
+    lane = weakref.ref(link_of(redis).lanes[0])
+    del redis
+    await eventually(lambda: gc.collect() >= 0 and lane() is None)
+    await eventually_gone(url, name)
+
+
+def test_a_second_event_loop_gets_a_connection_of_its_own(url: str) -> None:
+    """A client used under one asyncio.run after another works in each."""
+    redis = connect(url)
+
+    async def use(text: str) -> bytes:
+        answer = await redis.echo(text)
+        await redis.aclose()
+        return bytes(answer)
+
+    assert asyncio.run(use("one")) == b"one"
+    assert asyncio.run(use("two")) == b"two"
+
+
+async def test_two_loops_at_the_same_time_never_mix_replies(url: str) -> None:
+    """A client shared by two threads with a loop each answers each with its own."""
+    redis = connect(url)
+    wrong: list[object] = []
+
+    async def ask(prefix: str) -> None:
+        for number in range(300):
+            question = f"{prefix}{number}"
+            if await redis.echo(question) != question.encode():
+                wrong.append(question)
+        await link_of(redis).aclose()
+
+    other = threading.Thread(target=lambda: asyncio.run(ask("b")))
+    other.start()
+    await ask("a")
+    await eventually(lambda: not other.is_alive())
+    assert wrong == []
+    await redis.aclose()
+
+
+FORK = """
+import asyncio, os, sys, warnings
+from aioredis_patterns.client import connect
+
+warnings.simplefilter("ignore")  # a fork leaves the parent's sockets open in the child
+redis = connect(sys.argv[1])
+
+async def echo(text):
+    answers = await asyncio.gather(*(redis.echo(f"{text}{number}") for number in range(200)))
+    return answers == [f"{text}{number}".encode() for number in range(200)]
+
+async def parent():
+    assert await echo("before")
+    if os.fork() == 0:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass  # the child's copy of the coroutine has no loop
+        try:
+            asyncio.run(echo("x"))
+        except RuntimeError:
+            pass
+        os._exit(0)
+    child = os.fork()
+    if child == 0:
+        asyncio._set_running_loop(None)
+        os._exit(0 if asyncio.run(echo("child")) else 1)
+    assert await echo("after")
+    assert os.waitpid(child, 0)[1] == 0
+    os.wait()
+    assert await echo("last")
+    await redis.aclose()
+
+asyncio.run(parent())
+print("good")
+"""
+
+
+def test_a_forked_child_never_takes_its_parents_reply(url: str) -> None:
+    """After a fork the child opens connections of its own, and the parent's stay good."""
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(FORK), url], capture_output=True, text=True, timeout=30)
+    assert (run.returncode, run.stdout) == (0, "good\n"), run.stderr
+
+
+async def test_a_blocking_client_is_refused_with_the_way_out(url: str) -> None:
+    """The client of the blocking redis-py is told apart at the first call."""
+    with blocking_redis.Redis.from_url(url) as redis, pytest.raises(TransportError, match=r"redis\.asyncio"):
+        await ECHO(redis, "key", "x")  # type: ignore[arg-type]
+
+
+async def test_no_file_descriptor_is_left_by_a_thousand_clients(url: str) -> None:
+    """Clients that are closed leave no socket open."""
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for _ in range(100):
+        async with connect(url) as redis:
+            await redis.ping()
+    after = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    assert after <= before + 1
