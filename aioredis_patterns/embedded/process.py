@@ -27,13 +27,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import SystemRandom
-from typing import Any, Final, final
+from typing import Final, final
 
-from hiredis import HiredisError
+from redis.exceptions import ResponseError
 
-from aioredis_patterns._core.tasks import shielded
-from aioredis_patterns.embedded.wire import ask
-from aioredis_patterns.errors import ServerUnavailableError
+from .._core.tasks import shielded
+from ..errors import ServerUnavailableError
+from .ask import ask
 
 __all__ = ("HOST", "ServerProcess")
 
@@ -140,10 +140,13 @@ class ServerProcess:
 
     async def _ready(self) -> bool:
         try:
-            reply = await ask(self.unix_path, "PING")
+            await ask(self.unix_path, "PING")
         except OSError:
             return False
-        return _serves(reply)
+        except ResponseError as error:
+            # A refusal, as of a server that wants a password, is the answer of a server that works.
+            return not str(error).startswith("LOADING")
+        return True
 
     def _ended(self) -> Exception:
         log = self._end_of_log()
@@ -196,11 +199,6 @@ class ServerProcess:
                 await (self.kill() if self.directory == self.home else self.stop())
         finally:
             shutil.rmtree(self.home, ignore_errors=True)
-
-
-def _serves(reply: Any) -> bool:
-    # A refusal, as of a server that wants a password, is the answer of a server that works; LOADING is not.
-    return not (isinstance(reply, HiredisError) and str(reply).startswith("LOADING"))
 
 
 def _free_port() -> int:

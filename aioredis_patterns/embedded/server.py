@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from subprocess import Popen
-from typing import final
+from typing import Any, final
 from urllib.parse import quote, unquote, urlsplit
 
 from redis.asyncio import Redis
@@ -16,9 +16,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from aioredis_patterns.embedded.find import Flavor, Release, accept, find_program, release_of
-from aioredis_patterns.embedded.process import HOST, ServerProcess
-from aioredis_patterns.errors import ServerUnavailableError
+from ..errors import ServerUnavailableError
+from .ask import ask
+from .find import Flavor, Release, accept, find_program, release_of
+from .process import HOST, ServerProcess
 
 __all__ = ("EmbeddedServer", "embedded_server", "embedded_servers")
 
@@ -101,6 +102,15 @@ class EmbeddedServer:
     def pid(self) -> int | None:
         """The server's own process id, another one after a restart; None for the server of `REDIS_URL`."""
         return None if self.process is None else self.process.pid
+
+    async def ask(self, *command: str | int) -> Any:
+        """Send one command on a new connection, without a client, and return the reply of RESP2, text decoded.
+
+        Raises:
+            OSError: The server is not running, or did not answer within 2 s.
+            redis.exceptions.ResponseError: The server refused.
+        """
+        return await ask(self._own().unix_path, *command)
 
     def pause(self) -> None:
         """Stop it with SIGSTOP: connections stay open, new ones are accepted by the system, nothing is answered."""

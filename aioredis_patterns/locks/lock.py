@@ -177,8 +177,10 @@ class Lock:
         lease = None
         if self._key not in link.companion(Waiting):
             lease = await self._try(link, link.deadline if not limit else min(limit, link.deadline))
-        if lease is None:
+        if lease is None and limit != 0:
             lease = await self._wait(link, started, limit)
+        if lease is None:
+            raise self._timed_out(started, 0.0)
         if (hook := self._terms.on_event) is not None:
             emit(hook, LockAcquired(pattern="Lock", waited=monotonic() - started))
         return lease

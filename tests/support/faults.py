@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import math
 import random
 import socket
 import struct
@@ -18,6 +19,7 @@ from typing import Literal, Self
 from hiredis import Reader
 
 from tests.support.resp import Framer
+from tests.support.waiting import eventually
 
 __all__ = ("Command", "Fault", "FaultProxy")
 
@@ -277,10 +279,10 @@ class _Connection:
         try:
             ended, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._server_writer.transport.abort()
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            self._server_writer.transport.abort()
             await closed(self._server_writer)
         for pump in ended:
             pump.result()
@@ -356,8 +358,7 @@ class _Connection:
     async def _hang_up(self) -> None:
         """Leave the reset to the proxy, once all bytes have reached the client's kernel; or end the stream and wait."""
         if self._fault is not None and self._fault.reset:
-            while unacknowledged(self._client_writer):
-                await asyncio.sleep(0.001)
+            await eventually(lambda: not unacknowledged(self._client_writer), timeout=math.inf, every=0.001)
             return
         self._client_writer.write_eof()
         while await self._client_reader.read(_CHUNK):

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import hiredis
+from redis.exceptions import ResponseError
+
+from ..client.packing import pack_command
 
 __all__ = ("ask",)
 
@@ -14,7 +17,7 @@ _UNFINISHED: Final = object()
 
 
 async def ask(unix_path: Path, *command: str | int, timeout: float = 2) -> Any:
-    """Send a command through a server's unix socket and return its reply, decoded; an error reply is returned too.
+    """Send a command through a server's unix socket and return its reply, with text decoded.
 
     Args:
         unix_path: The server's socket.
@@ -23,18 +26,22 @@ async def ask(unix_path: Path, *command: str | int, timeout: float = 2) -> Any:
 
     Raises:
         OSError: Nobody listens, or the connection ended before the reply. A timeout is a TimeoutError, so one too.
+        redis.exceptions.ResponseError: The server refused.
     """
     async with asyncio.timeout(timeout):
         reader, writer = await asyncio.open_unix_connection(unix_path)
         try:
-            writer.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # typed as a tuple of one
-            return await _reply(reader)
+            writer.write(pack_command(command))
+            reply = await _reply(reader)
         finally:
             writer.transport.abort()
+    if isinstance(reply, ResponseError):
+        raise reply
+    return reply
 
 
 async def _reply(reader: asyncio.StreamReader) -> Any:
-    parser = hiredis.Reader(encoding="utf-8", notEnoughData=_UNFINISHED)
+    parser = hiredis.Reader(replyError=ResponseError, encoding="utf-8", notEnoughData=_UNFINISHED)
     while (reply := parser.gets()) is _UNFINISHED:
         received = await reader.read(65_536)
         if not received:
