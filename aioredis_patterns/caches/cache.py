@@ -9,8 +9,9 @@ The limit of the promise. A leader that stalls for longer than its lease is take
 value of the first is then handed to its own callers and not stored. A primary that fails over without its last writes
 may forget an invalidation, for at most the value's ttl.
 
-The cost. A hit is one round trip that reads one key and one hash; a cold load is three. A key has one string for its
-value and, while it is loaded, one for the leader; each shard has one hash. All of them expire.
+The cost. A hit is one round trip that reads two keys; a cold load is three round trips. A value is one string, with
+another for the leader while it is loaded; each shard has a string and a hash for what was invalidated. All of them
+expire.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from aioredis_patterns.errors import CodecError
 from aioredis_patterns.events import CacheRequested, PayloadUndecodable, emit
 from aioredis_patterns.types import AnyRedis, Codec, EventHook, KeyPart, Seconds
 
-from .entry import HEADER, READ, Shard, body_of, codec_id, joined_tags, shards_of
+from .entry import HEADER, Reader, Shard, body_of, codec_id, joined_tags, shards_of
 from .flights import Flights
 from .leader import Leader, Load
 
@@ -43,7 +44,7 @@ D = TypeVar("D")
 Loader = Callable[[], Awaitable[T] | T] | Callable[[Any], Awaitable[T] | T]
 """What gets a value that is not cached: a function, sync or async, that takes the key or nothing."""
 
-_SET: Final = Script(__package__, "cache_set", keys=3, fragments=("fragment_generations", "fragment_pack"))
+_SET: Final = Script(__package__, "cache_set", keys=4, fragments=("fragment_marks", "fragment_pack"))
 _DELETE: Final = Script(__package__, "cache_delete", keys=2, repeatable=True)
 _EXPIRE: Final = Script(__package__, "cache_expire", keys=2, repeatable=True)
 
@@ -90,6 +91,7 @@ class Cache(Generic[T]):
         "_life_ms",
         "_load_ms",
         "_on_event",
+        "_reader",
         "_redis",
         "_shards",
         "_ttl_ms",
@@ -161,10 +163,12 @@ class Cache(Generic[T]):
         self._on_event = on_event
         self._shards = shards_of(Keys(name, prefix), _CLUSTER_SHARDS if isinstance(redis, RedisCluster) else 1)
         self._flights = Flights(finishes=abandoned == "finish")
+        self._reader = Reader(redis, timed=self._ttl_ms < self._life_ms, deadline=self._deadline)
         self._leader = Leader(
             redis,
             name,
             self._flights,
+            self._reader,
             lease_ms=lease_ms(lease),
             timeout=self._load_ms / 1000,
             deadline=self._deadline,
@@ -195,7 +199,7 @@ class Cache(Generic[T]):
         part = check_part(key, "key")
         shard = self._shard(part)
         seen = self._flights.latest(part)
-        reply = await READ(self._redis, shard.value + part, shard.generations, deadline=self._deadline)
+        reply = await self._reader.read(shard.value + part, shard)
         value = self._value_of(reply)
         if value is not _MISSING:
             if self._on_event is not None:
@@ -218,7 +222,7 @@ class Cache(Generic[T]):
         """The value of a key, or the default when there is none; a cached None is a value."""
         part = check_part(key, "key")
         shard = self._shard(part)
-        reply = await READ(self._redis, shard.value + part, shard.generations, deadline=self._deadline)
+        reply = await self._reader.read(shard.value + part, shard)
         value = self._value_of(reply)
         if self._on_event is not None:
             self._tell("miss" if value is _MISSING else "hit")
@@ -242,7 +246,7 @@ class Cache(Generic[T]):
         fresh_ms, life_ms = self._lives(ttl)
         await _SET(
             self._redis,
-            *(place.value, place.lead, place.generations),
+            *place.keys,
             *(self._codec_id, fresh_ms, life_ms, life_ms + self._load_ms, joined_tags(tags), place.channel),
             self._codec.encode(value),
             deadline=self._deadline,
@@ -275,8 +279,10 @@ class Cache(Generic[T]):
             return self._codec.encode(await _called(loader, key))
 
         fresh_ms, life_ms = self._lives(ttl)
+        shard = self._shard(part)
         return Load(
-            place=self._shard(part).place(part),
+            shard=shard,
+            place=shard.place(part),
             call=call,
             accepts=self._accepts,
             codec=self._codec_id,

@@ -12,16 +12,19 @@ from typing import Any, Final, NamedTuple
 
 from aioredis_patterns._core.keys import Keys, check_part
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns.types import Codec
+from aioredis_patterns.client.attach import link_of
+from aioredis_patterns.client.link import RECOVERABLE, Request
+from aioredis_patterns.client.packing import pack_command
+from aioredis_patterns.errors import CodecError
+from aioredis_patterns.types import AnyRedis, Codec
 
-__all__ = ("HEADER", "READ", "Place", "Shard", "body_of", "codec_id", "joined_tags", "shards_of")
+__all__ = ("HEADER", "Place", "Reader", "Shard", "body_of", "codec_id", "joined_tags", "shards_of")
 
-READ: Final = Script(
-    __package__, "entry_read", keys=2, fragments=("fragment_generations", "fragment_state"), repeatable=True
+_JUDGE: Final = Script(
+    __package__, "entry_judge", keys=3, fragments=("fragment_marks", "fragment_state"), repeatable=True
 )
 
 HEADER: Final = 68
-_PLAIN: Final = ord("0")
 _MOST_TAGS: Final = 9_999
 
 
@@ -30,8 +33,14 @@ class Place(NamedTuple):
 
     value: str
     lead: str
-    generations: str
+    marks: str
+    tags: str
     channel: str
+
+    @property
+    def keys(self) -> tuple[str, str, str, str]:
+        """What the scripts take, in their order."""
+        return self[:4]
 
 
 class Shard:
@@ -42,17 +51,69 @@ class Shard:
         number: Of this shard.
     """
 
-    __slots__ = ("channel", "generations", "lead", "value")
+    __slots__ = ("channel", "lead", "marks", "tags", "value")
 
     def __init__(self, keys: Keys, number: int) -> None:
         self.value = keys.key("value:", number)
         self.lead = keys.key("lead:", number)
         self.channel = keys.key("loaded:", number)
-        self.generations = keys.key("generations", number)
+        self.marks = keys.key("marks", number)
+        self.tags = keys.key("tags", number)
 
     def place(self, part: str) -> Place:
         """Where the value of an escaped key lies."""
-        return Place(self.value + part, self.lead + part, self.generations, self.channel + part)
+        return Place(self.value + part, self.lead + part, self.marks, self.tags, self.channel + part)
+
+
+class Reader:
+    """Reads entries.
+
+    Nearly every hit is an MGET of the value and the shard's marks: a plain entry is fresh when it began after the last
+    invalidation of everything, one with tags when nothing at all was invalidated since. Only the rest takes a script,
+    which costs the server ten times as much.
+
+    Args:
+        redis: The client.
+        timed: Whether entries may be stale while they exist, so that only the script can judge them.
+        deadline: Seconds that one read may take; the client's own when None.
+    """
+
+    __slots__ = ("_deadline", "_redis", "_timed")
+
+    def __init__(self, redis: AnyRedis, *, timed: bool, deadline: float | None) -> None:
+        self._redis = redis
+        self._timed = timed
+        self._deadline = deadline
+
+    async def read(self, value: str, shard: Shard) -> Any:
+        """A fresh entry; a stale one, alone in a list; 0 where there is none, -1 where there is something else."""
+        if self._timed:
+            return await self._judge(value, shard)
+        entry, marks = await self._glance(value, shard.marks)
+        if entry is None:
+            return 0
+        if marks is not None:
+            kind, generation = entry[:2], entry[6:22]
+            if kind == b"1p" and marks[:16] <= generation <= marks[16:]:
+                return entry
+            if kind == b"1t" and generation == marks[16:]:
+                return entry
+        return await self._judge(value, shard)
+
+    async def _glance(self, value: str, marks: str) -> Any:
+        link = link_of(self._redis)
+        lane = link.lane(value)
+        packed = pack_command(("MGET", value, marks))
+        limit = self._deadline or lane.deadline
+        future = lane.submit(packed, await lane.room(limit) if lane.full else limit)
+        expires = lane.expires
+        try:
+            return await future
+        except RECOVERABLE as error:
+            return await link.recover(error, lane, Request("MGET", packed, expires, value, repeatable=True))
+
+    async def _judge(self, value: str, shard: Shard) -> Any:
+        return await _JUDGE(self._redis, value, shard.marks, shard.tags, deadline=self._deadline)
 
 
 def shards_of(keys: Keys, count: int) -> tuple[Shard, ...]:
@@ -61,8 +122,17 @@ def shards_of(keys: Keys, count: int) -> tuple[Shard, ...]:
 
 
 def body_of(entry: bytes) -> bytes:
-    """The value's bytes in an entry that the server found fresh or stale."""
-    return entry[HEADER:] if entry[1] == _PLAIN else entry[HEADER + int(entry[64:HEADER]) :]
+    """The value's bytes.
+
+    Raises:
+        CodecError: The header is damaged.
+    """
+    length = entry[64:HEADER]
+    if length == b"0000":
+        return entry[HEADER:]
+    if len(length) == 4 and length.isdigit():
+        return entry[HEADER + int(length) :]
+    raise CodecError("the header of a cached value is damaged")
 
 
 def codec_id(codec: Codec[Any]) -> bytes:

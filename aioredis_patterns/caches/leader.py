@@ -26,7 +26,7 @@ from aioredis_patterns.errors import PatternError
 from aioredis_patterns.events import CacheLoaded, emit
 from aioredis_patterns.types import AnyRedis, EventHook
 
-from .entry import HEADER, READ, Place, body_of
+from .entry import HEADER, Place, Reader, Shard, body_of
 from .flights import Flight, Flights
 
 __all__ = ("Leader", "Load")
@@ -34,15 +34,15 @@ __all__ = ("Leader", "Load")
 _ACQUIRE: Final = Script(
     __package__,
     "leader_acquire",
-    keys=3,
-    fragments=("fragment_generations", "fragment_state"),
+    keys=4,
+    fragments=("fragment_marks", "fragment_state"),
     repeatable=True,
     lease=True,
 )
 _RENEW: Final = Script(__package__, "leader_renew", repeatable=True, lease=True)
 _RELEASE: Final = Script(__package__, "leader_release", repeatable=True, lease=True)
 _STORE: Final = Script(
-    __package__, "leader_store", keys=3, fragments=("fragment_generations", "fragment_pack"), repeatable=True
+    __package__, "leader_store", keys=4, fragments=("fragment_marks", "fragment_pack"), repeatable=True
 )
 
 _FRESH, _LEADS = 0, 1
@@ -55,17 +55,19 @@ class Load:
     """What is loaded, where it goes, and how long it lives.
 
     Args:
-        place: The keys.
+        shard: Where its shard lies.
+        place: Where it lies itself.
         call: Calls the loader and encodes what it brings.
         accepts: Whether an entry decodes.
         codec: Identifier of the codec.
         ttl_ms: Until it is stale.
         life_ms: Until it is dropped.
-        keep_ms: How long generations are kept at least.
+        keep_ms: How long marks are kept at least.
         tags: Joined.
         replaced: The header of an entry that counts as none.
     """
 
+    shard: Shard
     place: Place
     call: Callable[[], Coroutine[Any, Any, bytes]]
     accepts: Callable[[bytes], bool]
@@ -84,19 +86,21 @@ class Leader:
         redis: The client.
         name: Of the cache, for events.
         flights: The loads of this process.
+        reader: Reads what another stored.
         lease_ms: How long a leader leads that does not renew.
         timeout: Seconds that one load may take.
         deadline: Seconds that one call to Redis may take; the client's own when None.
         on_event: Told of every load.
     """
 
-    __slots__ = ("_deadline", "_flights", "_lease_ms", "_name", "_on_event", "_redis", "_timeout")
+    __slots__ = ("_deadline", "_flights", "_lease_ms", "_name", "_on_event", "_reader", "_redis", "_timeout")
 
     def __init__(
         self,
         redis: AnyRedis,
         name: str,
         flights: Flights,
+        reader: Reader,
         *,
         lease_ms: int,
         timeout: float,
@@ -106,6 +110,7 @@ class Leader:
         self._redis = redis
         self._name = name
         self._flights = flights
+        self._reader = reader
         self._lease_ms = lease_ms
         self._timeout = timeout
         self._deadline = deadline
@@ -145,7 +150,7 @@ class Leader:
         try:
             state, token, lease_ms = await _ACQUIRE(
                 self._redis,
-                *(place.value, place.lead, place.generations),
+                *place.keys,
                 *(flight.token, self._lease_ms, load.keep_ms, load.tags, load.replaced),
                 deadline=self._deadline,
             )
@@ -155,7 +160,7 @@ class Leader:
         return state, token, lease_ms
 
     async def _stored(self, load: Load) -> bytes | None:
-        entry = await READ(self._redis, load.place.value, load.place.generations, deadline=self._deadline)
+        entry = await self._reader.read(load.place.value, load.shard)
         if type(entry) is not bytes:
             return None
         if load.accepts(entry):
@@ -186,7 +191,7 @@ class Leader:
         try:
             stored = await _STORE(
                 self._redis,
-                *(place.value, place.lead, place.generations),
+                *place.keys,
                 *(flight.token, load.codec, load_us, load.ttl_ms, load.life_ms, load.keep_ms, load.tags),
                 *(place.channel, body),
                 deadline=self._deadline,

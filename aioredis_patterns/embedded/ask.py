@@ -9,7 +9,7 @@ from typing import Any, Final
 import hiredis
 from redis.exceptions import ResponseError
 
-from ..client.packing import pack_command
+from aioredis_patterns.client.packing import pack_command
 
 __all__ = ("ask",)
 

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
-from ..errors import ServerUnavailableError
+from aioredis_patterns.errors import ServerUnavailableError
 
 __all__ = ("Flavor", "Release", "accept", "find_program", "release_of")
 

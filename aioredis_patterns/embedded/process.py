@@ -31,8 +31,8 @@ from typing import Final, final
 
 from redis.exceptions import ResponseError
 
-from .._core.tasks import shielded
-from ..errors import ServerUnavailableError
+from aioredis_patterns._core.tasks import shielded
+from aioredis_patterns.errors import ServerUnavailableError
 from .ask import ask
 
 __all__ = ("HOST", "ServerProcess")
@@ -53,8 +53,8 @@ _LOG_LINES: Final = 12
 _WATCHED: Final = 'exec 3<&0 </dev/null; (read -r _ <&3; kill -KILL $$; rm -rf -- "$0"; kill -KILL 0) & exec "$@" 3<&-'
 
 
-class _PortTakenError(Exception):
-    """Somebody else listens there."""
+class _PortTakenError(ServerUnavailableError):
+    """Raised when somebody else listens on the port."""
 
 
 @final
@@ -148,7 +148,7 @@ class ServerProcess:
             return not str(error).startswith("LOADING")
         return True
 
-    def _ended(self) -> Exception:
+    def _ended(self) -> ServerUnavailableError:
         log = self._end_of_log()
         if "Address already in use" in log:
             return _PortTakenError(log)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from ..errors import ServerUnavailableError
+from aioredis_patterns.errors import ServerUnavailableError
 from .server import EmbeddedServer
 
 __all__ = ("in_step", "settled")

@@ -129,8 +129,8 @@ async def test_stale_ttl(redis: Redis, name: str) -> None:
 
 
 async def test_every_key_expires(redis: Redis, name: str) -> None:
-    """No key is without a ttl, during a load, after it, and after a failed one; generations outlive the values."""
-    cache = Cache(redis, name, ttl=600)
+    """No key is without a ttl, during a load, after it, and after a failed one; marks outlive the values."""
+    cache = Cache(redis, name, ttl=600, stale_ttl=900)
 
     async def load() -> int:
         assert min([await redis.pttl(key) for key in await _keys(redis, name)]) > 0
@@ -142,15 +142,15 @@ async def test_every_key_expires(redis: Redis, name: str) -> None:
         await cache.get_or_load("bad", lambda: 1 / 0)
     await cache.expire("key")
     remaining = {key.rpartition("}:")[2]: await redis.pttl(key) for key in await _keys(redis, name)}
-    assert set(remaining) == {"generations", "value:key", "value:other"}
-    assert 0 < remaining["value:key"] <= 600_000 < remaining["generations"]
+    assert set(remaining) == {"marks", "value:key", "value:other"}
+    assert 0 < remaining["value:key"] <= 900_000 < remaining["marks"]
 
 
-async def test_lost_generations_mean_invalid(redis: Redis, name: str) -> None:
+async def test_lost_marks_mean_invalid(redis: Redis, name: str) -> None:
     """When the server lost its record of invalidations, nothing stored before is trusted, and all goes on."""
     cache = Cache(redis, name, ttl=60)
     await cache.set("key", 1)
-    await redis.delete(f"arp:{{{name}|0}}:generations")
+    await redis.delete(f"arp:{{{name}|0}}:marks")
     assert await cache.get("key", MISSING) is MISSING
     assert await cache.get_or_load("key", lambda: 2) == 2
     assert await cache.get("key") == 2
@@ -161,7 +161,7 @@ async def test_keys(redis: Redis, name: str) -> None:
     cache = Cache(redis, name, ttl=60)
     await cache.set(42, "int")
     assert await cache.get("42") == "int"
-    odd = ["a|b", "a%7Cb", "}", "{x}", "generations", "*", "\n", "ü"]
+    odd = ["a|b", "a%7Cb", "}", "{x}", "marks", "*", "\n", "ü"]
     for key in odd:
         await cache.set(key, key)
     assert [await cache.get(key) for key in odd] == odd
@@ -216,7 +216,7 @@ async def test_what_cannot_be_encoded(redis: Redis, name: str) -> None:
         await cache.set("key", object())
     with pytest.raises(CodecError):
         await cache.get_or_load("key", object)
-    assert [key for key in await _keys(redis, name) if not key.endswith("generations")] == []
+    assert [key for key in await _keys(redis, name) if not key.endswith("marks")] == []
 
 
 async def test_script_flush(redis: Redis, name: str) -> None:

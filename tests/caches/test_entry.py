@@ -13,8 +13,8 @@ from aioredis_patterns.caches.entry import codec_id
 from aioredis_patterns.codecs import Json, Raw, codec_for
 from aioredis_patterns.events import PayloadUndecodable
 
-NO_ENTRIES = [b"", b"1", b"10", b"\xff" * 200, b"1" * 67, b"0" * 500, b"10abcd" + b"9" * 61 + b"x", b"2" * 90]
-ODD = [*NO_ENTRIES, b"1" * 68, b"10abcd" + b"9" * 62, b"11abcd" + b"9" * 62 + b"{}", b"11abcd" + b"0" * 62]
+NO_ENTRIES = [b"", b"1", b"1p", b"\xff" * 200, b"1" * 67, b"0" * 500, b"1pabcd" + b"9" * 61 + b"x", b"2" * 90]
+ODD = [*NO_ENTRIES, b"1" * 68, b"1pabcd" + b"9" * 62, b"1sabcd" + b"9" * 62 + b"{}", b"1sabcd" + b"0" * 62]
 
 
 def _broken(rng: random.Random, entry: bytes) -> bytes:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import time
 from collections.abc import Callable
+from typing import Any
 
 
-async def eventually(check: Callable[[], object], timeout: float = 5, every: float = 0.01) -> None:
-    """Poll until the check holds.
+async def eventually(check: Callable[[], Any], timeout: float = 5, every: float = 0.01) -> Any:
+    """Ask until the answer is true, and return it; the check may be a plain function or a coroutine function.
 
     Raises:
-        AssertionError: It did not within the timeout.
+        AssertionError: It was not true within the timeout; the message has the last answer.
     """
-    deadline = asyncio.get_running_loop().time() + timeout
-    while not check():
-        if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"not so within {timeout} s")
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = check()
+        if inspect.isawaitable(answer):
+            answer = await answer
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not so within {timeout:g} s; the last answer was {answer!r}")
         await asyncio.sleep(every)

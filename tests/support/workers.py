@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import time
 
-from tests.support.processes import say
+from tests.support.processes import say, worker
 
 
 def echo(*values: object) -> None:
@@ -30,6 +31,19 @@ def ignore_sigterm() -> None:
     say("ignoring")
     while True:
         time.sleep(1)
+
+
+def stay_connected(host: str, port: int) -> None:
+    """Keep a connection open until killed."""
+    with socket.create_connection((host, port)):
+        while True:
+            time.sleep(1)
+
+
+async def start_another(host: str, port: int) -> None:
+    """Be the parent of a worker that stays connected."""
+    async with worker("tests.support.workers:stay_connected", host, port) as child:
+        await child.wait()
 
 
 def fail() -> None:

@@ -11,7 +11,7 @@ local channel = ARGV[1]
 
 local header = redis.call('GETRANGE', value, 0, 67)
 if header ~= '' then
-  if #header == 68 and string.sub(header, 2, 2) == '1' then
+  if #header == 68 and string.sub(header, 2, 2) == 's' then
     redis.call('SETRANGE', value, 38, '0000000000000000')
   else
     redis.call('DEL', value)

@@ -1,21 +1,44 @@
 -- Marks: what was invalidated when, for all values of a shard.
---   marks  string  two stamps of 16 digits: when all was invalidated, and when anything was
---   tags   hash    the stamp of each invalidated tag, and as '' the latest of them
--- Stamps are the server's us, but never run backwards. An entry or a load keeps the latest stamp of its beginning.
--- A server that lost either key has forgotten invalidations, so everything older counts as invalidated.
+--   marks  string  two stamps of 16 digits: when all was invalidated last, and when anything was
+--   tags   hash    the stamp of each tag invalidated since then, and as '' the latest of them
+-- A stamp is the server's us and later than the one before. An entry and a load keep the latest stamp of when they
+-- began. A server that lost one of the keys has forgotten invalidations: then everything older counts as invalidated.
 
--- The latest stamp; without marks, or with only half of them, anew.
+-- The latest stamp; whatever is stored with it lives for keep_ms at most, and the marks outlive it.
 local function latest_of(marks, tags, keep_ms)
   local stamps = redis.call('GET', marks)
-  if not stamps or (string.sub(stamps, 1, 16) ~= string.sub(stamps, 17) and redis.call('EXISTS', tags) == 0) then
+  if not stamps then
     local time = redis.call('TIME')
-    local now = string.format('%016.0f', math.max(time[1] * 1000000 + time[2], tonumber(stamps and string.sub(stamps, 17) or 0) + 1))
-    stamps = now .. now
-    redis.call('SET', marks, stamps)
-  end
-  if redis.call('PTTL', marks) < keep_ms then
+    stamps = string.rep(string.format('%016.0f', time[1] * 1000000 + time[2]), 2)
+    redis.call('SET', marks, stamps, 'PX', 2 * keep_ms)
+  elseif redis.call('PTTL', marks) < keep_ms then
     redis.call('PEXPIRE', marks, 2 * keep_ms)
     redis.call('PEXPIRE', tags, 2 * keep_ms)
   end
   return string.sub(stamps, 17)
+end
+
+-- Whether neither everything nor one of these names was invalidated since that stamp.
+local function unchanged(marks, tags, since, names)
+  local stamps = redis.call('GET', marks)
+  local generation = tonumber(since)
+  if not (stamps and generation) then
+    return false
+  end
+  local latest = tonumber(string.sub(stamps, 17))
+  if generation < tonumber(string.sub(stamps, 1, 16)) or generation > latest then
+    return false
+  end
+  if names == '' or generation == latest then
+    return true
+  end
+  if tonumber(redis.call('HGET', tags, '') or 0) ~= latest then
+    return false
+  end
+  for name in string.gmatch(names, '[^|]+') do
+    if tonumber(redis.call('HGET', tags, name) or 0) > generation then
+      return false
+    end
+  end
+  return true
 end

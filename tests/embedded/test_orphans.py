@@ -1,0 +1,74 @@
+"""No server outlives the process that started it, however that one ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.embedded.processes import ROOT, living, parent
+from tests.support.waiting import eventually
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_killed_parent_leaves_no_server(paused: bool) -> None:
+    """After SIGKILL of the parent, its server, the watcher and the directory are gone, were the server stopped too."""
+    with parent(1) as (process, [server]):
+        group, directory = int(server["pid"]), Path(str(server["directory"]))
+        assert group in living(group)
+        assert directory.exists()
+        if paused:
+            os.kill(group, signal.SIGSTOP)
+        process.kill()
+        await eventually(lambda: not living(group))
+        await eventually(lambda: not directory.exists())
+
+
+async def test_a_killed_parent_leaves_no_child_of_the_server() -> None:
+    """A child that saves for the server goes with it."""
+    with parent(1) as (process, [server]):
+        group = int(server["pid"])
+        server_and_watcher = living(group)
+        async with Redis.from_url(str(server["url"])) as redis:
+            await redis.execute_command("CONFIG", "SET", "rdb-key-save-delay", "10000000")
+            await redis.set("n", 1)
+            await redis.bgsave()
+            await eventually(lambda: living(group) > server_and_watcher)
+        process.kill()
+        await eventually(lambda: not living(group))
+
+
+async def test_a_parent_that_ends_without_cleaning_up_leaves_no_server() -> None:
+    """A parent that leaves by os._exit, with the block still open, leaves nothing."""
+    script = """if True:
+        import asyncio, os
+        from aioredis_patterns.embedded import embedded_server
+
+        async def main():
+            async with embedded_server(args=["--loglevel", "notice"]) as server:
+                print(server.pid, flush=True)
+                os._exit(0)
+
+        asyncio.run(main())
+    """
+    command = [sys.executable, "-c", script]
+    group = int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)  # noqa: ASYNC221
+    await eventually(lambda: not living(group))
+
+
+async def test_a_parent_that_was_interrupted_cleans_up() -> None:
+    """Ctrl-C reaches the parent alone, which ends its servers and removes their directories."""
+    with parent(1) as (process, [server]):
+        group, directory = int(server["pid"]), Path(str(server["directory"]))
+        assert os.getpgid(group) != os.getpgid(process.pid)
+        assert process.stdin is not None
+        process.stdin.close()
+        await eventually(lambda: process.poll() is not None)
+        assert process.returncode == 0
+        assert not living(group)
+        assert not directory.exists()
