@@ -7,8 +7,6 @@ import random
 from collections.abc import Callable
 
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -18,6 +16,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from .redis_py import never_again
 from .wire import Owner, Wire
 
 __all__ = ("Dialer", "plain")
@@ -31,7 +30,7 @@ def plain(connection: AbstractConnection, protocol: int | None = None) -> Abstra
     It speaks the protocol that the user's own connections speak, so that replies keep the shapes redis-py expects;
     3 is for what lives on pushes.
     """
-    connection.retry = Retry(NoBackoff(), 0)
+    connection.retry = never_again()
     connection.protocol = protocol or connection.protocol
     connection.maint_notifications_config = None
     connection.health_check_interval = 0

@@ -6,12 +6,11 @@ import asyncio
 from typing import Any
 
 from redis.asyncio.client import Pipeline
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ..errors import OutcomeUnknownError
+from .redis_py import never_again
 
 __all__ = ("OncePipeline",)
 
@@ -38,7 +37,7 @@ class OncePipeline(Pipeline):
             async with asyncio.timeout(self.deadline):
                 if self.connection is None:
                     self.connection = await self.connection_pool.get_connection()
-                self.connection.retry = Retry(NoBackoff(), 0)
+                self.connection.retry = never_again()
                 connected = True
                 return await super().execute(raise_on_error)
         except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:

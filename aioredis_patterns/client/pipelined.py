@@ -8,11 +8,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ResponseError
-from redis.maint_notifications import MaintNotificationsConfig
 
 from .attach import link_of
 from .link import DEADLINE, RECOVERABLE, Request
@@ -20,6 +17,7 @@ from .lane import Lane
 from .packing import packer_for
 from .pipeline import OncePipeline
 from .private import execute_private
+from .redis_py import careful_options
 from .routes import READ, WORDS, find_flags, key_of
 
 __all__ = ("PipelinedRedis",)
@@ -57,8 +55,7 @@ class PipelinedRedis(Redis):
 
     def __init__(self, *, deadline: float = DEADLINE, lanes: int = 1, **redis_py_options: Any) -> None:
         if redis_py_options.get("connection_pool") is None:
-            redis_py_options.setdefault("retry", Retry(NoBackoff(), 0))
-            redis_py_options.setdefault("maint_notifications_config", MaintNotificationsConfig(enabled=False))
+            redis_py_options = careful_options() | redis_py_options
         super().__init__(**redis_py_options)
         self.deadline = deadline
         self.lanes = lanes

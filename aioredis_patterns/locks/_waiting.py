@@ -43,6 +43,11 @@ class Waiter:
         """For how long it has waited."""
         return int((monotonic() - self.since) * 1_000_000)
 
+    def ask(self) -> None:
+        """Nobody gives it the lock: it has to ask the server."""
+        self.served = False
+        self.bell.ring()
+
     def check(self) -> None:
         """Raise what the task before in the line was told by Redis."""
         if self.failure is not None:
@@ -90,12 +95,9 @@ class Waiting:
         return True
 
     def heir(self, key: str) -> Waiter | None:
-        """The first of the line, if the lock may be given to it."""
+        """The first of the line."""
         line = self._lines.get(key)
-        if line is None:
-            return None
-        first = next(iter(line))
-        return first if first.listening else None
+        return None if line is None else next(iter(line))
 
     def fail(self, key: str, error: Exception) -> None:
         """Tell everybody in the line at once, so that none has to find out by a deadline of its own."""

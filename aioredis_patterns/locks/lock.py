@@ -282,6 +282,8 @@ class Lock:
             waiter.listening = True
             while True:
                 pause = _RECHECK
+                if (granted := waiter.take_granted()) is not None:
+                    return granted
                 if not waiter.served:
                     sent, answer = await self._ask(waiter.token, waiter.owner, link.deadline, inbox, waiter.waited_us)
                     if answer > 0:
@@ -289,8 +291,6 @@ class Lock:
                     pause = -answer / 1000
                 await waiter.bell.wait(min(pause, _RECHECK * random.uniform(0.5, 1)))  # noqa: S311
                 waiter.check()
-                if (granted := waiter.take_granted()) is not None:
-                    return granted
                 waiter.served = False
 
     def _timed_out(self, started: float, limit: float) -> LockTimeoutError:
@@ -304,11 +304,13 @@ class Lock:
         """Free the lock, or give it to the next task of this client; whether it was still held."""
         link = link_of(self._terms.redis)
         cooldown_ms = max(self._min_hold_ms - int(lease.held_for * 1000), 0) if self._min_hold_ms else 0
-        heir = None if cooldown_ms else link.companion(Waiting).heir(self._key)
+        heir = link.companion(Waiting).heir(self._key)
         try:
-            if heir is None:
-                return await self._free(lease.token, cooldown_ms, link.deadline)
-            return await self._hand_over(link, lease.token, heir)
+            if heir is not None and not cooldown_ms:
+                return await self._hand_over(link, lease.token, heir)
+            if heir is not None:
+                heir.ask()
+            return await self._free(lease.token, cooldown_ms, link.deadline)
         except asyncio.CancelledError:
             # The request may not have left. Asking twice does no harm.
             await _quietly(shielded(self._free(lease.token, cooldown_ms, link.deadline), link.deadline + _SOON))
@@ -330,11 +332,11 @@ class Lock:
                 return bool(answer) or unknown  # gone at the second time: the first one freed it
 
     async def _hand_over(self, link: Link, token: str, heir: Waiter) -> bool:
-        sent = monotonic()
+        sent, inbox = monotonic(), link.subscriptions.inbox if heir.listening else ""
         try:
             answer: int = await _HAND_OVER(
                 self._terms.redis, self._key, self._fence, self._waiters,
-                token, heir.token, heir.lease_ms, heir.owner, link.subscriptions.inbox, heir.waited_us,
+                token, heir.token, heir.lease_ms, heir.owner, inbox, heir.waited_us,
             )  # fmt: skip
         except BaseException as error:
             self._let_ask(link, heir)
@@ -345,13 +347,13 @@ class Lock:
         if answer > 0 and not heir.gone:
             heir.granted = (sent, answer)
             heir.bell.ring()
-        elif answer != 0:
+        elif answer or not inbox:
             self._let_ask(link, heir)
         return answer >= 0
 
     def _let_ask(self, link: Link, heir: Waiter) -> None:
         """The heir may have the lock or not: it finds out itself, or, having given up, must not keep it."""
-        heir.bell.ring()
+        heir.ask()
         if heir.gone:
             self._undo(link, heir.token)
 

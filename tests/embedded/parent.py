@@ -16,7 +16,9 @@ async def main(count: int) -> None:
         servers = await asyncio.gather(*own)
         told = [{"pid": server.pid, "url": server.url, "directory": str(server.directory)} for server in servers]
         print(json.dumps(told), flush=True)  # noqa: T201
-        await asyncio.to_thread(sys.stdin.read)
+        orphaned = asyncio.Event()
+        asyncio.get_running_loop().add_reader(sys.stdin, orphaned.set)
+        await orphaned.wait()
 
 
 asyncio.run(main(int(sys.argv[1])))

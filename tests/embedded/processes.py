@@ -28,13 +28,14 @@ def living(group: int) -> set[int]:
 
 
 def running_in(directory: Path) -> set[int]:
-    """The processes whose command line names the directory."""
+    """The processes that work in the directory, or were started with it on their command line."""
     found = set()
-    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            if str(directory).encode() in cmdline.read_bytes():
-                found.add(int(cmdline.parent.name))
-        except (FileNotFoundError, ProcessLookupError):
+            # A server changes its command line, and its working directory, when it is up.
+            if f"{directory}/" in f"{(process / 'cwd').readlink()}/ {(process / 'cmdline').read_text()}":
+                found.add(int(process.name))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return found
 
@@ -42,7 +43,7 @@ def running_in(directory: Path) -> set[int]:
 @contextmanager
 def parent(count: int) -> Iterator[tuple[subprocess.Popen[str], list[dict[str, str | int]]]]:
     """A Python process with so many servers, and what it says of each: pid, url, directory."""
-    command = [sys.executable, "-W", "error", "-m", "tests.embedded.parent", str(count)]
+    command = [sys.executable, "-m", "tests.embedded.parent", str(count)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         try:

@@ -79,6 +79,7 @@ class _Way:
             await self.is_open.wait()
             writer.write(piece)
             await writer.drain()
+            await asyncio.sleep(0)  # a client in this loop can read the piece before the next one comes
 
     def _pieces(self, data: bytes) -> Iterator[bytes]:
         while self.max_piece and data:

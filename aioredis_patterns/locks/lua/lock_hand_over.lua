@@ -9,7 +9,7 @@
 --   2 heir     token that takes over
 --   3 lease    ms, of the heir
 --   4 owner    text, of the heir
---   5 inbox    channel of the client
+--   5 inbox    channel of the client; empty when the heir does not listen yet
 --   6 waited   us that the heir has waited
 -- Returns
 --   integer: the heir's fence when it took over, 0 when the lock was freed for another, -1 when it was not the token's
@@ -18,14 +18,15 @@ local token, heir, lease, owner, inbox, waited = ARGV[1], ARGV[2], ARGV[3], ARGV
 
 if not fence_of(redis.call('GET', lock), token) then return -1 end
 
-redis.call('ZREM', waiters, inbox)
-if redis.call('EXISTS', waiters) == 1 then
-  enroll(waiters, inbox, waited)
-  if redis.call('ZRANK', waiters, inbox) ~= 0 then
+local first = redis.call('ZRANGE', waiters, 0, 0, 'WITHSCORES')
+if first[1] and first[1] ~= inbox then
+  local since = began(waited)
+  if tonumber(first[2]) < since then
+    if inbox ~= '' then enroll(waiters, inbox, since) end
     redis.call('DEL', lock)
     wake(lock, waiters)
     return 0
   end
-  redis.call('ZREM', waiters, inbox)
 end
+if inbox ~= '' then redis.call('ZREM', waiters, inbox) end
 return take(lock, fence, heir, lease, owner)

@@ -1,0 +1,35 @@
+"""Decision: what a rate limit said to one hit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ("Decision",)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer of a rate limit, all of it from the one script call that decided.
+
+    True when the hit was allowed, so `if not await limiter.hit(user): ...` reads as it should.
+
+    >>> decision = Decision(allowed=False, limit=5, remaining=0, retry_after=0.2, reset_after=1.0, policy="api")
+    >>> bool(decision), decision.retry_after
+    (False, 0.2)
+    """
+
+    #: Whether the hit went through and was counted. A hit that was denied consumed nothing.
+    allowed: bool
+    #: The most that can be admitted at once: the burst of a bucket, the limit of a window.
+    limit: int
+    #: How much of the limit is left at this moment; never negative.
+    remaining: int
+    #: Seconds until the same hit passes: 0 when it was allowed, infinite when its cost is above the limit.
+    retry_after: float
+    #: Seconds until nothing is used any more, if nobody hits again.
+    reset_after: float
+    #: The name of the limit that decided.
+    policy: str
+
+    def __bool__(self) -> bool:
+        return self.allowed
