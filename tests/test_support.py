@@ -160,12 +160,20 @@ async def test_a_fault_hits_one_command_of_a_pipeline(
 
 
 async def test_a_reset_does_not_lose_replies_before_it(proxy: FaultProxy) -> None:
-    """Megabytes of replies that the client is slow to read arrive before the reset does."""
-    proxy.add(Fault("cut_before", "PING"))
+    """Replies that a slow client has not read yet arrive before the reset does."""
+    fault = proxy.add(Fault("cut_before", "PING"))
     value = b"x" * 100_000
-    received, was_reset = await exchange(proxy, *[("ECHO", value)] * 50, ("PING",))
-    assert received == (b"$100000\r\n" + value + b"\r\n") * 50
-    assert was_reset
+    reader, writer = await asyncio.open_connection(proxy.host, proxy.port)
+    writer.transport.pause_reading()
+    writer.write(packed(*[("ECHO", value)] * 20, ("PING",)))
+    await eventually(lambda: proxy.struck[fault])
+    end = asyncio.ensure_future(eventually(lambda: proxy.open == 0))
+    assert await still_pending(end)
+    writer.transport.resume_reading()
+    assert await reader.readexactly(20 * 100_011) == (b"$100000\r\n" + value + b"\r\n") * 20
+    assert await read_to_end(reader) == (b"", True)
+    await end
+    writer.close()
 
 
 async def test_a_client_sees_a_cut_as_a_connection_error(client: redis_py.Redis, proxy: FaultProxy, name: str) -> None:
@@ -192,19 +200,30 @@ async def test_pushes_are_not_taken_for_replies(proxy: FaultProxy, name: str) ->
 async def test_published_messages_are_not_taken_for_replies(
     proxy: FaultProxy, direct: redis_py.Redis, name: str, protocol: int
 ) -> None:
-    """On a subscribed connection a fault still hits the reply of its own command."""
+    """A message that comes while a command waits for its reply is delivered, and the fault hits the reply."""
     proxy.add(Fault("cut_after", lambda command: command == [b"PING", b"lost"]))
     reader, writer = await asyncio.open_connection(proxy.host, proxy.port)
-    writer.write(packed(("HELLO", protocol), ("SUBSCRIBE", name, name + ":2"), ("PING", "first")))
-    received = await reader.readuntil(b"first\r\n")
+    writer.write(packed(("HELLO", protocol), ("SUBSCRIBE", name), ("PING", "first")))
+    await reader.readuntil(b"first\r\n")
+    proxy.black_hole(replies=False)
+    writer.write(packed(("PING", "second"), ("PING", "lost")))
+    await eventually(lambda: proxy.commands["PING"] == 3)
     assert await direct.publish(name, "hello") == 1
-    received += await reader.readuntil(b"hello\r\n")
-    writer.write(packed(("UNSUBSCRIBE", name), ("PING", "second"), ("PING", "lost")))
-    received += await reader.readuntil(b"second\r\n")
-    with pytest.raises(ConnectionResetError):
-        await reader.read()
-    assert received.count(b"subscribe\r\n") == 3
+    await reader.readuntil(b"hello\r\n")
+    proxy.heal()
+    received, was_reset = await read_to_end(reader)
+    assert was_reset
+    assert received.endswith(b"second\r\n")
     writer.close()
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_a_subscription_is_answered_once_for_each_channel(proxy: FaultProxy, protocol: int) -> None:
+    """A fault on a second SUBSCRIBE leaves all confirmations of the first one alone."""
+    proxy.add(Fault("cut_after", lambda command: command[-1] == b"c"))
+    commands = [("SUBSCRIBE", "a", "b"), ("SUBSCRIBE", "c")]
+    received, _ = await exchange(proxy, ("HELLO", protocol), *commands)
+    assert received.count(b"subscribe\r\n") == 2
 
 
 async def test_a_fault_strikes_as_often_as_it_says(client: redis_py.Redis, proxy: FaultProxy) -> None:
@@ -369,11 +388,16 @@ async def test_the_end_of_either_side_ends_the_other(proxy: FaultProxy, direct: 
     assert await exchange(proxy, ("QUIT",)) == (b"+OK\r\n", False)
 
 
-async def test_a_server_that_is_not_there_is_a_closed_connection(own_server: EmbeddedServer) -> None:
-    """The proxy resets its client when it cannot reach the server."""
+async def test_a_server_that_is_gone_is_a_closed_connection(own_server: EmbeddedServer) -> None:
+    """The proxy resets its client when it cannot reach the server, which a black hole hides."""
     async with FaultProxy(own_server.host, own_server.port) as proxy:
         await own_server.kill()
         assert await exchange(proxy, ("PING",)) == (b"", True)
+        proxy.black_hole()
+        answer = asyncio.ensure_future(exchange(proxy, ("PING",)))
+        assert await still_pending(answer)
+        proxy.heal()
+        assert await answer == (b"", True)
 
 
 @pytest.mark.parametrize("state", ["idle", "black hole", "delayed", "half closed"])

@@ -33,15 +33,27 @@ class Flight:
         self._key = key
         self._waiters = 0
 
-    async def wait(self) -> bytes:
-        """What it brings; a waiter that is cancelled leaves it alone while another waits."""
+    def join(self) -> None:
+        """Wait for it from now on, or have it finished for others when one never leaves."""
         self._waiters += 1
+
+    def leave(self) -> None:
+        """Wait no more; the last to leave may end it."""
+        self._waiters -= 1
+        if not self._waiters and not self.task.done():
+            self._flights.abandon(self, self._key)
+
+    async def content(self) -> bytes:
+        """What it brings, for one who joined; cancelling this leaves it alone."""
+        return await asyncio.shield(self.task)
+
+    async def wait(self) -> bytes:
+        """Join, and leave with what it brings."""
+        self.join()
         try:
             return await asyncio.shield(self.task)
         finally:
-            self._waiters -= 1
-            if not self._waiters and not self.task.done():
-                self._flights.abandon(self, self._key)
+            self.leave()
 
     def land(self, task: asyncio.Task[bytes]) -> None:
         """Take it off the list; its error was told to whoever waited."""

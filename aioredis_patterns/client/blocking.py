@@ -50,6 +50,10 @@ class _Line:
 
     def on_room(self) -> None: ...
 
+    def on_demoted(self, wire: Wire) -> None:
+        wire.retire()  # dropped once its caller has been told
+        self.lost = True
+
     def on_lost(self, wire: Wire, reason: str) -> None:  # noqa: ARG002
         self.lost = True
 

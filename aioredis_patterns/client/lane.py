@@ -48,6 +48,9 @@ Greeting = list[tuple[bytes, "Callable[[Any], None] | None"]]
 class Host(Protocol):
     """Who owns a lane: says how to greet a server, and hears what it pushes."""
 
+    rediscovers: bool
+    """Whether a new connection may reach another server than the last, as with Sentinel."""
+
     def greeting(self, lane: Lane) -> Greeting: ...
 
     def on_push(self, lane: Lane, push: list[Any]) -> None: ...
@@ -218,18 +221,18 @@ class Lane:
 
     def _sweep(self) -> None:
         now = self.loop.time()
-        patience = max(self._watched)
+        patience = max(self.deadline, *self._watched) if self._watched else self.deadline
         for deadline, batches in list(self._watched.items()):
             while batches and (batches[0].finished() or batches[0].expires <= now):
                 self._expire(batches.popleft())
             if not batches:
                 del self._watched[deadline]
-        self._sweeping = bool(self._watched)
+        wire = self._wire
+        if wire is not None and wire.pending and now - wire.quiet_since >= patience:
+            wire.abort(f"the server was silent for {patience:g} s")
+        self._sweeping = bool(self._watched) or (wire is not None and bool(wire.pending))
         if self._sweeping:
             self.loop.call_later(SWEEP, self._sweep)
-        wire = self._wire
-        if wire is not None and wire.pending and now - wire.quiet_since > patience:
-            wire.abort(f"the server was silent for {patience:g} s")
 
     def _expire(self, batch: Batch) -> None:
         where = "no reply" if batch.written else "not sent"
@@ -326,14 +329,23 @@ class Lane:
     def on_room(self) -> None:
         self._flush()
 
+    def on_demoted(self, wire: Wire) -> None:
+        if wire is self._wire and self._host.rediscovers:
+            self._forget_wire()
+            wire.retire()
+            self.loop.call_later(self.deadline, wire.abort, "the primary has become a replica")
+
     def on_lost(self, wire: Wire, reason: str) -> None:
         if wire is not self._wire:
             return
+        self._forget_wire()
+        if self._outbox:
+            self._connect()
+
+    def _forget_wire(self) -> None:
         self._wire = None
         if self._finalizer is not None:
             self._finalizer.detach()
-        if self._outbox:
-            self._connect()
 
 
 def forget(future: asyncio.Future[Any]) -> None:

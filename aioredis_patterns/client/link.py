@@ -96,7 +96,7 @@ class Link:
         self.loop = asyncio.get_running_loop()
         self.deadline = deadline
         self._make = make
-        self._rediscovers = rediscovers
+        self.rediscovers = rediscovers
         self._encoding, self._errors = encoding, errors
         self.lanes = tuple(self._new_lane() for _ in range(lanes))
         self._lease_lane: Lane | None = None
@@ -186,9 +186,8 @@ class Link:
             if error.expired or (error.written and not request.repeatable):
                 raise verdict(error, lane, request) from lane.last_error
         elif isinstance(error, ReadOnlyError):
-            if not self._rediscovers:
+            if not self.rediscovers:
                 raise error
-            lane.reset("the primary has become a replica")
         elif not isinstance(error, BusyLoadingError | NoScriptError):
             raise error
         return lane, [request.packed]

@@ -116,6 +116,11 @@ class Subscriptions:
         self._connecting: asyncio.Task[None] | None = None
         self._silent_since = 0.0  # when the last listener left
 
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands at this moment."""
+        return self._wire is not None
+
     # Listening -------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -219,6 +224,8 @@ class Subscriptions:
             _settle(self._wire.pending.popleft())
 
     def on_room(self) -> None: ...
+
+    def on_demoted(self, wire: Wire) -> None: ...
 
     # The connection --------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, cast
 import hiredis
 from redis._parsers.base import BaseParser
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import InvalidResponse
+from redis.exceptions import InvalidResponse, ReadOnlyError
 
 __all__ = ("Owner", "Unanswered", "Wire")
 
@@ -49,6 +49,8 @@ class Owner(Protocol):
 
     def on_room(self) -> None: ...
 
+    def on_demoted(self, wire: Wire) -> None: ...
+
     def on_lost(self, wire: Wire, reason: str) -> None: ...
 
 
@@ -68,9 +70,9 @@ class Wire(asyncio.BufferedProtocol):
         self.writable = True
         self.starved = False  # the owner holds commands back until replies have made room
         self.quiet_since = asyncio.get_running_loop().time()
+        self._retired = False
         self._owner = weakref.ref(owner)
         self._time = asyncio.get_running_loop().time
-        self._connection = connection
         self._buffer = memoryview(bytearray(_READ_SIZE))
         self._reader = hiredis.Reader(
             encoding=encoding,
@@ -81,6 +83,10 @@ class Wire(asyncio.BufferedProtocol):
         )
         self._transport = _transport_of(connection)
         self._transport.set_protocol(self)
+        # The writer would close the transport if it were collected. The rest of redis-py's connection is let go: it
+        # refers to the user's pool, and would keep alive a client that everybody else has forgotten.
+        self._writer = connection._writer
+        connection._reader = connection._writer = None
 
     def send(self, data: bytes, futures: Sequence[asyncio.Future[Any]], decode: bool) -> None:
         """Write commands whose replies belong to these futures, in order."""
@@ -95,6 +101,11 @@ class Wire(asyncio.BufferedProtocol):
         """Drop the connection now; what was written and not answered is told so."""
         self._lose(reason)
         self._drop()
+
+    def retire(self) -> None:
+        """Take no more commands; the connection is dropped when those under way are answered."""
+        self._retired = True
+        self.starved = False
 
     def abandon(self) -> None:
         """Drop the connection of an owner that is gone, from whatever place the garbage collector runs in."""
@@ -114,6 +125,8 @@ class Wire(asyncio.BufferedProtocol):
         except InvalidResponse as error:
             self.abort(f"the server broke the protocol ({error})")
         else:
+            if self._retired and not self.pending:
+                self._drop()
             if self.starved and (owner := self._owner()) is not None:
                 owner.on_room()
 
@@ -159,6 +172,8 @@ class Wire(asyncio.BufferedProtocol):
             future.set_exception(reply)
         else:
             future.set_result(reply)
+        if isinstance(reply, ReadOnlyError) and (owner := self._owner()) is not None:
+            owner.on_demoted(self)
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -186,8 +201,6 @@ class Wire(asyncio.BufferedProtocol):
 
     def _drop(self) -> None:
         self._transport.abort()
-        # Without these redis-py's connection would warn that it was never closed.
-        self._connection._reader = self._connection._writer = None
 
 
 def _transport_of(connection: AbstractConnection) -> asyncio.Transport:

@@ -87,10 +87,10 @@ async def embedded_cluster(
 
 
 async def _share_slots(masters: Sequence[EmbeddedServer]) -> None:
-    bounds = [_SLOTS * number // len(masters) for number in range(len(masters) + 1)]
-    for epoch, master in enumerate(masters, start=1):
-        await master.ask("CLUSTER", "SET-CONFIG-EPOCH", epoch)  # else the masters quarrel about it first
-        await master.ask("CLUSTER", "ADDSLOTS", *range(bounds[epoch - 1], bounds[epoch]))
+    for number, master in enumerate(masters):
+        first, end = (_SLOTS * bound // len(masters) for bound in (number, number + 1))
+        await master.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)  # else all have 0 and settle that first
+        await master.ask("CLUSTER", "ADDSLOTS", *range(first, end))
 
 
 async def _introduce(nodes: Sequence[EmbeddedServer]) -> None:

@@ -33,6 +33,7 @@ from redis.exceptions import ResponseError
 
 from aioredis_patterns._core.tasks import shielded
 from aioredis_patterns.errors import ServerUnavailableError
+
 from .ask import ask
 
 __all__ = ("HOST", "ServerProcess")

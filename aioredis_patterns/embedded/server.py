@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from aioredis_patterns.errors import ServerUnavailableError
+
 from .ask import ask
 from .find import Flavor, Release, accept, find_program, release_of
 from .process import HOST, ServerProcess

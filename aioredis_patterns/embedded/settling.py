@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from aioredis_patterns.errors import ServerUnavailableError
+
 from .server import EmbeddedServer
 
 __all__ = ("in_step", "settled")

@@ -11,6 +11,7 @@ from aioredis_patterns.embedded import embedded_server
 
 
 async def main(count: int) -> None:
+    """Keep so many servers."""
     async with AsyncExitStack() as stack:
         own = (stack.enter_async_context(embedded_server(args=["--loglevel", "notice"])) for _ in range(count))
         servers = await asyncio.gather(*own)

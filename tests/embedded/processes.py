@@ -40,6 +40,11 @@ def running_in(directory: Path) -> set[int]:
     return found
 
 
+def left_in(directory: Path) -> list[Path]:
+    """What the directory holds."""
+    return list(directory.iterdir())
+
+
 @contextmanager
 def parent(count: int) -> Iterator[tuple[subprocess.Popen[str], list[dict[str, str | int]]]]:
     """A Python process with so many servers, and what it says of each: pid, url, directory."""

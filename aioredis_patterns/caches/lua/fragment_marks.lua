@@ -1,21 +1,27 @@
 -- Marks: what was invalidated when, for all values of a shard.
---   marks  string  two stamps of 16 digits: when all was invalidated last, and when anything was
---   tags   hash    the stamp of each tag invalidated since then, and as '' the latest of them
+--   marks  string  three numbers of 16 digits: the stamp of when all was invalidated last, the stamp of when anything
+--                  was, and how long the longest-lived value lives, ms
+--   tags   hash    the stamp of each tag invalidated since all was, and as '' the latest of them
 -- A stamp is the server's us and later than the one before. An entry and a load keep the latest stamp of when they
 -- began. A server that lost one of the keys has forgotten invalidations: then everything older counts as invalidated.
 
--- The latest stamp; whatever is stored with it lives for keep_ms at most, and the marks outlive it.
+-- The latest stamp; what is stored with it may live for keep_ms, and the marks outlive it.
 local function latest_of(marks, tags, keep_ms)
   local stamps = redis.call('GET', marks)
+  local kept_ms = stamps and tonumber(string.sub(stamps, 33)) or 0
   if not stamps then
     local time = redis.call('TIME')
     stamps = string.rep(string.format('%016.0f', time[1] * 1000000 + time[2]), 2)
-    redis.call('SET', marks, stamps, 'PX', 2 * keep_ms)
-  elseif redis.call('PTTL', marks) < keep_ms then
-    redis.call('PEXPIRE', marks, 2 * keep_ms)
-    redis.call('PEXPIRE', tags, 2 * keep_ms)
   end
-  return string.sub(stamps, 17)
+  if keep_ms > kept_ms then
+    kept_ms = keep_ms
+    redis.call('SET', marks, string.sub(stamps, 1, 32) .. string.format('%016.0f', kept_ms))
+  end
+  if redis.call('PTTL', marks) < kept_ms then
+    redis.call('PEXPIRE', marks, 2 * kept_ms)
+    redis.call('PEXPIRE', tags, 2 * kept_ms)
+  end
+  return string.sub(stamps, 17, 32)
 end
 
 -- Whether neither everything nor one of these names was invalidated since that stamp.
@@ -25,7 +31,7 @@ local function unchanged(marks, tags, since, names)
   if not (stamps and generation) then
     return false
   end
-  local latest = tonumber(string.sub(stamps, 17))
+  local latest = tonumber(string.sub(stamps, 17, 32))
   if generation < tonumber(string.sub(stamps, 1, 16)) or generation > latest then
     return false
   end

@@ -1,7 +1,7 @@
 -- Entries: a header of 68 characters, then the tags joined by '|', then the value's bytes.
 --   1      version, '1'
 --   2      kind: 'p' plain, 't' has tags, 's' may become stale while it exists
---   3-6    codec, hexadecimal
+--   3-6    codec, hexadecimal; 0000 for None
 --   7-22   generation, the latest stamp of the marks when its load began
 --   23-38  created, us
 --   39-54  expires, us; 0 when it was expired by hand
@@ -10,7 +10,8 @@
 
 local GONE, FRESH, STALE, BROKEN = 0, 1, 2, -1
 
--- What a stored string is worth: it is fresh, stale, gone because it was invalidated, or no entry at all.
+-- What a stored string is worth: it is fresh, stale, gone because it was invalidated, or no entry at all; and for how
+-- many us it stays fresh.
 local function state_of(entry, marks, tags)
   if #entry < 68 or not string.find(string.sub(entry, 1, 68), '^1[pts]%x%x%x%x%d+$') then
     return BROKEN
@@ -19,9 +20,8 @@ local function state_of(entry, marks, tags)
   if not unchanged(marks, tags, string.sub(entry, 7, 22), names) then
     return GONE
   end
-  if string.sub(entry, 2, 2) ~= 's' then
-    return FRESH
-  end
   local time = redis.call('TIME')
-  return time[1] * 1000000 + time[2] < tonumber(string.sub(entry, 39, 54)) and FRESH or STALE
+  local left_us = tonumber(string.sub(entry, 39, 54)) - time[1] * 1000000 - time[2]
+  local stale = left_us <= 0 and string.sub(entry, 2, 2) == 's'
+  return stale and STALE or FRESH, left_us
 end
