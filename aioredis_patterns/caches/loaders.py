@@ -64,7 +64,7 @@ class Batch(Generic[K, T]):
         self._waiters = 0
         self._task = asyncio.create_task(self._load(), name="load of many keys")
 
-    def decide(self, key: K) -> None:
+    def decide(self, key: K, _landed: object = None) -> None:
         """This key is loaded elsewhere, or not at all; after `value` it means nothing."""
         self._undecided.discard(key)
         if not self._undecided:

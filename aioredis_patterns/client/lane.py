@@ -57,6 +57,8 @@ class Host(Protocol):
 
     def on_connected(self, lane: Lane) -> None: ...
 
+    def on_disconnected(self, lane: Lane) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class LaneStatistics:
@@ -346,6 +348,7 @@ class Lane:
         self._wire = None
         if self._finalizer is not None:
             self._finalizer.detach()
+        self._host.on_disconnected(self)
 
 
 def forget(future: asyncio.Future[Any]) -> None:

@@ -27,6 +27,7 @@ from .dialing import Dialer
 from .lane import SWEEP, Greeting, Lane
 from .packing import pack_command
 from .subscriptions import Subscriptions
+from .tracking import Tracking
 from .wire import Unanswered
 
 __all__ = ("DEADLINE", "RECOVERABLE", "Link", "Request", "tag_of", "verdict")
@@ -102,6 +103,7 @@ class Link:
         self._lease_lane: Lane | None = None
         self._subscriptions: Subscriptions | None = None
         self._blocking: BlockingReads | None = None
+        self._tracking: Tracking | None = None
         self.companions: dict[Callable[[], Any], Any] = {}
 
     def companion(self, kind: Callable[[], T]) -> T:
@@ -125,6 +127,14 @@ class Link:
         if self._blocking is None:
             self._blocking = BlockingReads(Dialer(self._make, timeout=self.deadline), deadline=self.deadline)
         return self._blocking
+
+    @property
+    def tracking(self) -> Tracking:
+        """The connection of tracked reads, which tells of changes."""
+        if self._tracking is None:
+            dialer = Dialer(self._make, timeout=self.deadline, protocol=3)
+            self._tracking = Tracking(dialer, self.greeting, deadline=self.deadline)
+        return self._tracking
 
     def _new_lane(self) -> Lane:
         dialer = Dialer(self._make, timeout=self.deadline, encoding=self._encoding, errors=self._errors)
@@ -156,6 +166,8 @@ class Link:
     def on_push(self, lane: Lane, push: list[Any]) -> None: ...
 
     def on_connected(self, lane: Lane) -> None: ...
+
+    def on_disconnected(self, lane: Lane) -> None: ...
 
     # A call that got no answer ---------------------------------------------------------------------------------------
 
@@ -202,6 +214,8 @@ class Link:
             await self._subscriptions.aclose()
         if self._blocking is not None:
             await self._blocking.aclose()
+        if self._tracking is not None:
+            await self._tracking.lane.aclose()
 
 
 def verdict(error: Exception, lane: Lane, request: Request) -> Exception:

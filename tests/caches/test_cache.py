@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from aioredis_patterns.caches import Cache
+from aioredis_patterns.caches import Cache, Loading
 from aioredis_patterns.codecs import Raw
 from aioredis_patterns.errors import CodecError
 from aioredis_patterns.events import CacheLoaded, CacheRequested
@@ -250,9 +250,7 @@ async def test_events(pipelined: Redis, name: str) -> None:
         {"ttl": 0},
         {"ttl": float("nan")},
         {"ttl": 60, "stale_ttl": 59},
-        {"ttl": 60, "lease": 0},
-        {"ttl": 60, "load_timeout": -1},
-        {"ttl": 60, "abandoned": "forget"},
+        {"ttl": 60, "jitter": 2},
         {"ttl": 60, "type": int, "codec": Raw()},
     ],
 )
@@ -284,3 +282,13 @@ async def _until_missing(cache: Cache[Any], key: str) -> None:
 async def _keys(redis: Redis, name: str) -> list[str]:
     keys = [key async for key in redis.scan_iter(f"*{name}*")]
     return sorted(key.decode() if isinstance(key, bytes) else key for key in keys)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"lease": 0}, {"timeout": -1}, {"abandoned": "forget"}, {"patience": -1}, {"pause": -1}, {"early": -1}],
+)
+def test_ways_of_loading_that_make_no_sense(options: dict[str, Any]) -> None:
+    """A way of loading that cannot work is refused when it is made."""
+    with pytest.raises(ValueError, match="must be"):
+        Loading(**options)

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from aioredis_patterns.caches import Cache
+from aioredis_patterns.caches import Cache, Loading
 from aioredis_patterns.client.connect import connect
 from aioredis_patterns.events import CacheLoaded, CacheRequested
 from tests.caches.loading import Loading, listening
@@ -103,7 +103,7 @@ async def test_the_last_waiter_cancels_the_load(redis: Redis, name: str) -> None
 
 async def test_an_abandoned_load_may_finish(redis: Redis, name: str) -> None:
     """Where the cache was told so, a load that nobody waits for is finished and stored, and a failing one is silent."""
-    cache = Cache(redis, name, ttl=60, abandoned="finish")
+    cache = Cache(redis, name, ttl=60, loading=Loading(abandoned="finish"))
     loading, failing = Loading(), Loading()
     failing.result = LookupError("nobody hears this")
     waiters = [asyncio.create_task(cache.get_or_load(key, load)) for key, load in (("key", loading), ("bad", failing))]
@@ -147,7 +147,7 @@ async def test_a_loader_that_cancels_itself(redis: Redis, name: str) -> None:
 
 async def test_a_loader_that_takes_too_long(redis: Redis, name: str) -> None:
     """A load ends when it has taken as long as it may, and all who wait are told."""
-    cache = Cache(redis, name, ttl=60, load_timeout=0.05)
+    cache = Cache(redis, name, ttl=60, loading=Loading(timeout=0.05))
     loading = Loading()
     results = await asyncio.gather(*(cache.get_or_load("key", loading) for _ in range(5)), return_exceptions=True)
     assert {str(result) for result in results} == {f"cache {name!r}: no value within 0.05 s"}

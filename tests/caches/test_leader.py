@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from aioredis_patterns.caches import Cache
+from aioredis_patterns.caches import Cache, Loading
 from aioredis_patterns.client.connect import connect
 from aioredis_patterns.events import CacheLoaded
 from tests.caches.loading import Loading, listening
@@ -41,9 +41,11 @@ async def test_taking_over_after_an_error(redis: Redis, other: Redis, name: str)
     """When the leader's loader raises, a client that waits calls its own at once, long before the lease ends."""
     loading = Loading()
     loading.result = LookupError("broken here")
-    first = asyncio.create_task(Cache(redis, name, ttl=60, lease=600).get_or_load("key", loading))
+    first = asyncio.create_task(Cache(redis, name, ttl=60, loading=Loading(lease=600)).get_or_load("key", loading))
     await loading.started.wait()
-    second = asyncio.create_task(Cache(other, name, ttl=60, lease=600).get_or_load("key", lambda: "fine there"))
+    second = asyncio.create_task(
+        Cache(other, name, ttl=60, loading=Loading(lease=600)).get_or_load("key", lambda: "fine there")
+    )
     await listening(redis, f"arp:{{{name}|0}}:loaded:key")
     loading.go.set()
     with pytest.raises(LookupError):
@@ -54,9 +56,11 @@ async def test_taking_over_after_an_error(redis: Redis, other: Redis, name: str)
 async def test_taking_over_from_the_cancelled(redis: Redis, other: Redis, name: str) -> None:
     """When the leader's waiters are all cancelled, a client that waits takes over at once."""
     loading = Loading()
-    first = asyncio.create_task(Cache(redis, name, ttl=60, lease=600).get_or_load("key", loading))
+    first = asyncio.create_task(Cache(redis, name, ttl=60, loading=Loading(lease=600)).get_or_load("key", loading))
     await loading.started.wait()
-    second = asyncio.create_task(Cache(other, name, ttl=60, lease=600).get_or_load("key", lambda: "taken over"))
+    second = asyncio.create_task(
+        Cache(other, name, ttl=60, loading=Loading(lease=600)).get_or_load("key", lambda: "taken over")
+    )
     await listening(redis, f"arp:{{{name}|0}}:loaded:key")
     first.cancel()
     assert await second == "taken over"
@@ -65,7 +69,7 @@ async def test_taking_over_from_the_cancelled(redis: Redis, other: Redis, name: 
 async def test_the_lead_is_renewed(redis: Redis, other: Redis, name: str) -> None:
     """A load that takes longer than the lease stays the only one."""
     loading = Loading()
-    first = asyncio.create_task(Cache(redis, name, ttl=60, lease=0.15).get_or_load("key", loading))
+    first = asyncio.create_task(Cache(redis, name, ttl=60, loading=Loading(lease=0.15)).get_or_load("key", loading))
     await loading.started.wait()
     second = asyncio.create_task(Cache(other, name, ttl=60).get_or_load("key", _must_not_run))
     await asyncio.wait((first, second), timeout=0.6)
@@ -161,7 +165,7 @@ async def test_no_value_from_another_in_time(redis: Redis, other: Redis, name: s
     first = asyncio.create_task(Cache(redis, name, ttl=60).get_or_load("key", loading))
     await loading.started.wait()
     with pytest.raises(TimeoutError, match="no value within"):
-        await Cache(other, name, ttl=60, load_timeout=0.1).get_or_load("key", _must_not_run)
+        await Cache(other, name, ttl=60, loading=Loading(timeout=0.1)).get_or_load("key", _must_not_run)
     loading.go.set()
     await first
 
@@ -180,7 +184,7 @@ async def test_redis_dies_during_a_load(own_server: Any, name: str) -> None:
 WORKER = """
 import asyncio, sys
 from aioredis_patterns.client.connect import connect
-from aioredis_patterns.caches import Cache
+from aioredis_patterns.caches import Cache, Loading
 
 async def main(url, name, waiters, seconds):
     async with connect(url) as redis:
@@ -188,7 +192,7 @@ async def main(url, name, waiters, seconds):
             await redis.incr(name + ":loads")
             await asyncio.sleep(float(seconds))
             return "loaded"
-        cache = Cache(redis, name, ttl=60, lease=0.5)
+        cache = Cache(redis, name, ttl=60, loading=Loading(lease=0.5))
         await redis.incr(name + ":ready")
         while not await redis.exists(name + ":go"):
             await asyncio.sleep(0.001)

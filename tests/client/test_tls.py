@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -92,7 +93,6 @@ async def test_a_certificate_nobody_vouches_for_is_refused(server: EmbeddedServe
 
 def test_uvloop_carries_commands_and_cancellations(url: str) -> None:
     """On uvloop replies go to their callers, and a cancelled one hurts nobody."""
-    uvloop = pytest.importorskip("uvloop")
 
     async def use() -> None:
         async with connect(url) as redis:

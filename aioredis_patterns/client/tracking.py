@@ -1,0 +1,81 @@
+"""Reads that the server remembers, and tells of when what they read has changed.
+
+What keeps copies in the process (a near cache, flags) reads through here. The read is sent right behind CLIENT CACHING
+YES in one write, so only it is tracked, inside a script too, and the invalidation comes on the connection that the
+read took: one that overtakes its reply is seen first. When the connection is lost nobody is told of changes any more,
+so every listener is told to forget everything, as it is after FLUSHALL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from .dialing import Dialer
+from .lane import Greeting, Lane, forget
+from .packing import pack_command
+
+__all__ = ("Invalidated", "Tracking")
+
+Invalidated = Callable[[list[bytes] | None], None]
+"""Told which keys changed; None when everything may have."""
+
+_TRACK: Final = pack_command(("CLIENT", "TRACKING", "ON", "OPTIN"))
+_THIS_READ: Final = pack_command(("CLIENT", "CACHING", "YES"))
+
+
+class Tracking:
+    """The tracked connection of a link.
+
+    Promise: a listener hears of every change to a key after a `read` that touched it was sent, or hears None.
+
+    Limit of the promise: between a change and its invalidation lies the way through the network. A connection that
+    died without a sign is noticed when a read is due: `check` bounds that time.
+
+    Args:
+        dialer: Opens RESP3 connections.
+        greeting: What is sent first on every connection, before tracking is switched on.
+        deadline: Seconds that a read may take.
+    """
+
+    rediscovers = False
+
+    def __init__(self, dialer: Dialer, greeting: Callable[[Lane], Greeting], *, deadline: float) -> None:
+        self.lane = Lane(self, dialer, deadline=deadline)
+        self._greeting = greeting
+        self._listeners: set[Invalidated] = set()
+
+    def listen(self, listener: Invalidated) -> None:
+        """Tell this listener of every invalidation from now on."""
+        self._listeners.add(listener)
+
+    def leave(self, listener: Invalidated) -> None:
+        """Tell it no more."""
+        self._listeners.discard(listener)
+
+    def read(self, packed: bytes, deadline: float) -> asyncio.Future[Any]:
+        """Send a packed command that reads; the server remembers the keys it touched."""
+        return self.lane.submit_whole([_THIS_READ, packed], deadline)
+
+    def check(self, deadline: float) -> None:
+        """Ask for a sign of life: a connection that gives none within the deadline is dropped, and None is told."""
+        forget(self.lane.submit(pack_command(("PING",)), deadline))
+
+    # What the lane asks and tells ------------------------------------------------------------------------------------
+
+    def greeting(self, lane: Lane) -> Greeting:
+        return [*self._greeting(lane), (_TRACK, None)]
+
+    def on_connected(self, lane: Lane) -> None: ...
+
+    def on_disconnected(self, lane: Lane) -> None:
+        self._tell(None)
+
+    def on_push(self, lane: Lane, push: list[Any]) -> None:
+        if push[0] == b"invalidate":
+            self._tell(push[1])
+
+    def _tell(self, keys: list[bytes] | None) -> None:
+        for listener in tuple(self._listeners):
+            listener(keys)
