@@ -93,7 +93,8 @@ async def bench_scripts(server: EmbeddedServer, calls: int, rounds: int) -> None
     sha = await ours.script_load(HIT)
     top = ceiling(server, sha, calls * 10, rounds)
     print(f"\nEVALSHA/s; the server's own benchmark tool with -P 100: {f'{top:,.0f}' if top else 'not installed'}\n")
-    print(f"{'in flight':>9} {'ours':>10} {'pool(50)':>10} {'default':>10} {'ratio':>7} {'target':>7} {'of the tool':>12}")
+    columns = ("in flight", "ours", "pool(50)", "default", "ratio", "target", "of the tool")
+    print("".join(f"{column:>12}" for column in columns))
     for tasks in IN_FLIGHT:
         contenders = [Contender("ours", ours, 1 if tasks > 1 else 0.1), Contender("pool", blocking, 0.1)]
         if tasks <= 50:  # the default pool raises above its 100 connections
@@ -103,8 +104,8 @@ async def bench_scripts(server: EmbeddedServer, calls: int, rounds: int) -> None
         share = f"{rates['ours'] / top:.2f}" if top else "-"
         default_rate = f"{rates['default']:,.0f}" if "default" in rates else "-"
         print(
-            f"{tasks:>9} {rates['ours']:>10,.0f} {rates['pool']:>10,.0f} {default_rate:>10}"
-            f" {rates['ours'] / best:>7.1f} {TARGETS[tasks]:>7.1f} {share:>12}"
+            f"{tasks:>12}{rates['ours']:>12,.0f}{rates['pool']:>12,.0f}{default_rate:>12}"
+            f"{rates['ours'] / best:>12.1f}{TARGETS[tasks]:>12.1f}{share:>12}"
         )
     await asyncio.gather(ours.aclose(), default.aclose(), pool.aclose())
 

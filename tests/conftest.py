@@ -13,9 +13,9 @@ from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import EmbeddedServer, embedded_server
 
 CLIENTS = {
-    "pipelined": lambda url: connect(url),
+    "pipelined": connect,
     "pipelined-decoding": lambda url: connect(url, decode_responses=True),
-    "plain": lambda url: redis_py.Redis.from_url(url),
+    "plain": redis_py.Redis.from_url,
     "plain-resp2-decoding": lambda url: redis_py.Redis.from_url(url, protocol=2, decode_responses=True),
 }
 

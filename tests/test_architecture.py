@@ -83,7 +83,7 @@ def test_modules_import_one_another_in_no_circle() -> None:
 
 
 def test_files_keep_their_budget() -> None:
-    """No file of the package has more than 300 lines of code, no Lua file more than 60, conftest.py no more than 120."""
+    """No file of the package has more than 300 lines of code, no Lua file than 60, and conftest.py not than 120."""
     budgets = {**dict.fromkeys(PACKAGE, 300), ROOT / "tests" / "conftest.py": 120}
     sizes = [(path, len(code_lines(path)), budget) for path, budget in budgets.items()]
     sizes += [(path, lua_lines(path), 60) for path in LUA]
@@ -180,15 +180,18 @@ def may(part: str, other: str) -> bool:
 
 
 def inside(path: Path) -> str:
+    """Where in the package a file stands."""
     return path.relative_to(ROOT / NAME).as_posix()
 
 
 def lua_lines(path: Path) -> int:
+    """How many lines of a Lua file are neither blank nor comment."""
     lines = map(str.strip, path.read_text().splitlines())
     return sum(1 for line in lines if line and not line.startswith("--"))
 
 
 def is_sentence(text: str | None) -> bool:
+    """Whether a docstring is there, and one sentence."""
     return bool(text) and text.endswith(".") and not re.search(r"\n\n|[.!?]\s+[A-Z]", text)
 
 

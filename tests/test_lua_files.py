@@ -175,10 +175,12 @@ def taken(path: Path) -> list[tuple[str, str, str]]:
     """What the body reads of KEYS and ARGV, with the local that each becomes, or `?` elsewhere than at the top."""
     found = []
     for names, values in LOCALS.findall(code(path)):
-        found += [(kind, number, name) for name, (kind, number) in zip(names.split(", "), ITEM.findall(values))]
+        items = ITEM.findall(values)
+        found += [(kind, number, name) for name, (kind, number) in zip(names.split(", "), items, strict=False)]
     rest = ITEM.findall(LOCALS.sub("", code(path)))
     return found + [(kind, number, "?") for kind, number in rest]
 
 
 def allowed(command: str, key: str, names: set[str]) -> bool:
+    """Whether a command may take this for its key."""
     return command in KEYLESS or key.strip() in names or key.startswith(("KEYS[", "unpack"))

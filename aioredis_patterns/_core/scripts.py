@@ -12,11 +12,12 @@ from typing import Any
 from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError
 
-from ..client.attach import link_of
-from ..client.lane import Lane, forget
-from ..client.link import RECOVERABLE, Link, Request
-from ..client.packing import pack_command
-from ..types import AnyRedis
+from aioredis_patterns.client.attach import link_of
+from aioredis_patterns.client.lane import Lane, forget
+from aioredis_patterns.client.link import RECOVERABLE, Link, Request
+from aioredis_patterns.client.packing import pack_command
+from aioredis_patterns.types import AnyRedis
+
 from .lua import read_source
 
 __all__ = ("Script",)

@@ -12,8 +12,9 @@ import asyncio
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
 
-from ..errors import TransportError
-from ..types import AnyRedis
+from aioredis_patterns.errors import TransportError
+from aioredis_patterns.types import AnyRedis
+
 from .link import DEADLINE, Link
 
 __all__ = ("link_of",)

@@ -266,7 +266,7 @@ class Lane:
     async def _dial(self) -> None:
         try:
             wire = await self._dialer.dial(self, self._waited_for)
-        except Exception as error:  # refused for good: nobody has to wait for the deadline to hear of it
+        except Exception as error:  # noqa: BLE001 - refused for good: nobody has to wait for the deadline to hear of it
             self._refuse_all(error)
         else:
             if wire is not None:

@@ -20,8 +20,9 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from .._core.lua import KNOWN
-from ..errors import OutcomeUnknownError
+from aioredis_patterns._core.lua import KNOWN
+from aioredis_patterns.errors import OutcomeUnknownError
+
 from .blocking import BlockingReads
 from .dialing import Dialer
 from .lane import SWEEP, Greeting, Lane

@@ -9,7 +9,8 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ..errors import OutcomeUnknownError
+from aioredis_patterns.errors import OutcomeUnknownError
+
 from .redis_py import never_again
 
 __all__ = ("OncePipeline",)

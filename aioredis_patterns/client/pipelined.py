@@ -12,8 +12,8 @@ from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ResponseError
 
 from .attach import link_of
-from .link import DEADLINE, RECOVERABLE, Request
 from .lane import Lane
+from .link import DEADLINE, RECOVERABLE, Request
 from .packing import packer_for
 from .pipeline import OncePipeline
 from .private import execute_private

@@ -18,7 +18,8 @@ from redis.exceptions import AuthenticationError, BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ..errors import OutcomeUnknownError
+from aioredis_patterns.errors import OutcomeUnknownError
+
 from .routes import READ, STATEFUL, blocking_time, find_flags
 
 __all__ = ("execute_private",)
@@ -37,10 +38,13 @@ async def execute_private(redis: Redis, args: tuple[Any, ...], options: dict[str
     block = blocking_time(args)
     written = False
     try:
-        async with asyncio.timeout(None if block is None else deadline + block), _borrowed(redis) as connection:
-            async with _patient(connection, block):
-                written = True
-                return await redis._send_command_parse_response(connection, args[0], *args, **options)
+        async with (
+            asyncio.timeout(None if block is None else deadline + block),
+            _borrowed(redis) as connection,
+            _patient(connection, block),
+        ):
+            written = True
+            return await redis._send_command_parse_response(connection, args[0], *args, **options)
     except (AuthenticationError, BusyLoadingError):
         raise
     except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:

@@ -26,7 +26,7 @@ _NOTHING: Final = object()
 _PLAIN: Final = frozenset((bytes, int, type(None), str, list, float, bool, dict, set))
 
 
-class Unanswered(Exception):
+class Unanswered(Exception):  # noqa: N818 - it is caught here and never reaches a user
     """Internal: the future of a call ended without a reply.
 
     Args:
@@ -134,10 +134,7 @@ class Wire(asyncio.BufferedProtocol):
         """Hand out every whole reply. This loop is the cost of a reply: each line in it is counted."""
         pending, decoded, gets = self.pending, self.decoded, self._reader.gets
         while True:
-            if decoded and pending and pending[0] in decoded:
-                reply = self._decoded_reply()
-            else:
-                reply = gets(False)
+            reply = self._decoded_reply() if decoded and pending and pending[0] in decoded else gets(False)
             if type(reply) in _PLAIN and pending:
                 future = pending.popleft()
                 try:

@@ -3,94 +3,244 @@
 from __future__ import annotations
 
 import asyncio
-import math
+from math import inf
 from operator import index
 from typing import Any, ClassVar, Final
 
 from redis.exceptions import RedisError
 
-from aioredis_patterns._core.durations import period_us, timeout_seconds
-from aioredis_patterns._core.keys import PREFIX, Keys
+from aioredis_patterns._core.durations import timeout_seconds
+from aioredis_patterns._core.keys import Keys
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.tasks import shielded
-from aioredis_patterns.client.link import DEADLINE
 from aioredis_patterns.errors import PatternError, RateLimitExceededError
 from aioredis_patterns.events import LimitDecided, emit
 from aioredis_patterns.types import AnyRedis, EventHook, KeyPart, Seconds
 
 from .decision import Decision
 
-__all__ = ("EXACT", "Limiter", "check_count")
-
-EXACT: Final = 2**53
-"""Whole numbers below it are exact in a Lua script."""
+__all__ = ("Limiter", "check_count", "fitting_backlog")
 
 _RESET: Final = Script(__package__, "limiter_reset", repeatable=True)
-_MICROSECONDS: Final = 1_000_000
+
+_EXACT: Final = 2**53  # whole numbers below it are exact in a script
+_SECOND: Final = 1_000_000
 _BACKLOG: Final = 10_000
+_GIVING_BACK: Final = 5.0  # seconds that a cancelled caller waits for it at most
 
 
 class Limiter:
-    """What can be asked of every rate limit; choose one of its kinds.
+    """What can be asked of every rate limit; its kinds are its subclasses.
 
-    A definition: it does no I/O when it is made, and may be shared by all tasks. Limits of the same kind and name on
-    one server share their state, also while they differ in the limit.
+    A definition: it does no I/O when it is made, and all tasks may share it. Limits of one kind and name on one server
+    share their state, also while they disagree about the limit.
 
-    Args:
-        redis: Any asyncio client of redis-py.
-        name: What is limited; also the policy's name in its decisions.
-        limit: How much is admitted per period.
-        period: Seconds.
-        capacity: The most that is admitted at once.
-        backlog: How much may wait at a time in `acquire`; None for 10,000, or what the numbers allow.
-        deadline: Seconds that one call to Redis may take; the client's own when None.
-        on_event: Told of every decision.
-        prefix: First part of every key.
+    A call whose reply was lost is not repeated, as it might count twice; it raises `OutcomeUnknownError`. `peek` and
+    `reset` are repeated.
     """
 
     __slots__ = (
         "_arguments",
+        "_backlog",
+        "_capacity",
         "_deadline",
         "_keys",
         "_on_event",
         "_redis",
-        "backlog",
-        "capacity",
         "limit",
         "name",
         "period",
     )
 
+    # What a kind adds: the part of its key, its scripts, and their arguments between the key and the cost.
     _part: ClassVar[str]
     _hit: ClassVar[Script]
     _peek: ClassVar[Script]
     _refund: ClassVar[Script]
     _reserve: ClassVar[Script]
     _cancel: ClassVar[Script]
+    _arguments: tuple[int, ...]
 
     def __init__(
         self,
         redis: AnyRedis,
         name: str,
-        *,
         limit: int,
-        period: Seconds,
-        capacity: int | None = None,
-        backlog: int | None = None,
-        deadline: Seconds | None = None,
-        on_event: EventHook | None = None,
-        prefix: str = PREFIX,
+        period_us: int,
+        *,
+        capacity: int,
+        backlog: int,
+        deadline: Seconds | None,
+        on_event: EventHook | None,
+        prefix: str,
     ) -> None:
         self._redis = redis
         self._keys = Keys(name, prefix)
         self.name = name
-        self.limit = check_count(limit, "limit")
-        self.period = period_us(period) / _MICROSECONDS
-        self.capacity = self.limit if capacity is None else check_count(capacity, "burst")
-        self._arguments = self._measured(self.limit, period_us(period), self.capacity)
-        self.backlog = self._most_waiting() if backlog is None else check_count(backlog, "backlog", least=0)
+        self.limit = limit
+        self.period = period_us / _SECOND
+        self._capacity = capacity
+        self._backlog = backlog
         self._deadline = None if deadline is None else timeout_seconds(deadline, "deadline")
         self._on_event = on_event
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r} {self.limit} per {self.period:g} s>"
+        return f"<{type(self).__name__} {self.name!r}: {self.limit} per {self.period:g} s>"
+
+    async def hit(self, subject: KeyPart | None = None, cost: int = 1) -> Decision:
+        """Ask to be admitted, and be counted if so. One round trip.
+
+        A hit that is denied consumes nothing. A cost above what the limit can ever admit at once is denied with an
+        infinite `retry_after`, and a cost of 0 only peeks.
+
+        Args:
+            subject: Who is limited; None where there is only one.
+            cost: How much this hit weighs.
+
+        Raises:
+            TypeError: The cost is no int.
+            ValueError: The cost is negative.
+            OutcomeUnknownError: The reply was lost; the hit may have been counted.
+            redis.exceptions.RedisError: Redis failed; the hit was not counted.
+        """
+        units = cost if type(cost) is int and 0 < cost <= self._capacity else self._units(cost)
+        if not units:
+            return await self.peek(subject, 0)
+        key = self._keys.key(self._part, subject)
+        reply = await self._hit(self._redis, key, *self._arguments, units, deadline=self._deadline)
+        return self._decided(reply)
+
+    async def peek(self, subject: KeyPart | None = None, cost: int = 1) -> Decision:
+        """Say what a hit would be answered; count nothing, write nothing. One round trip.
+
+        Args:
+            subject: Who is limited.
+            cost: How much the hit would weigh; 0 to learn `remaining` and `reset_after` alone.
+
+        Raises:
+            TypeError, ValueError: As in `hit`.
+            redis.exceptions.RedisError: Redis failed.
+        """
+        return await self._ask(self._peek, subject, self._units(cost))
+
+    async def refund(self, subject: KeyPart | None = None, cost: int = 1) -> Decision:
+        """Give back what a hit consumed, and say what the same hit would be answered now. One round trip.
+
+        No more comes back than was used, and nothing of what is forgotten by now.
+
+        Args:
+            subject: Who is limited.
+            cost: How much to give back.
+
+        Raises:
+            TypeError, ValueError, OutcomeUnknownError, redis.exceptions.RedisError: As in `hit`.
+        """
+        return await self._ask(self._refund, subject, self._units(cost))
+
+    async def reset(self, subject: KeyPart | None = None) -> None:
+        """Forget all that a subject has used, and all that it has reserved. One round trip.
+
+        Args:
+            subject: Who is limited.
+
+        Raises:
+            redis.exceptions.RedisError: Redis failed.
+        """
+        await _RESET(self._redis, self._keys.key(self._part, subject), deadline=self._deadline)
+
+    async def acquire(
+        self, subject: KeyPart | None = None, cost: int = 1, *, timeout: Seconds | None = None
+    ) -> Decision:
+        """Wait to be admitted, in the order of the calls, and be counted.
+
+        Each caller reserves its turn when it calls and then only sleeps, so waiting costs one round trip however long
+        it takes, and nobody overtakes. A caller that is cancelled gives its turn back if it is still the last in line;
+        an earlier turn goes unused. A turn is kept by nobody but the caller: hits that are not denied meanwhile are
+        those that the limit admits besides.
+
+        Args:
+            subject: Who is limited.
+            cost: How much it weighs.
+            timeout: Seconds to wait at most; None for as long as it takes.
+
+        Raises:
+            TypeError, ValueError, OutcomeUnknownError, redis.exceptions.RedisError: As in `hit`.
+            RateLimitExceededError: The wait would be longer, too much is waiting already, or the cost can never be
+                admitted. It is raised at once.
+        """
+        units = self._units(cost)
+        patience = -1 if timeout is None else round(timeout_seconds(timeout) * _SECOND)
+        key = self._keys.key(self._part, subject)
+        asking = (*self._arguments, units, self._backlog, patience)
+        reservation = asyncio.ensure_future(self._reserve(self._redis, key, *asking, deadline=self._deadline))
+        try:
+            allowed, remaining, wait, reset, *_ = await asyncio.shield(reservation)
+            if allowed:
+                await asyncio.sleep(wait / _SECOND)
+        except asyncio.CancelledError:
+            await shielded(self._give_back(reservation, key, units), _GIVING_BACK)
+            raise
+        decision = self._decided((allowed, remaining, 0 if allowed else wait, max(reset - wait, 0)))
+        if not allowed:
+            raise RateLimitExceededError(self.name, decision.retry_after)
+        return decision
+
+    async def _give_back(self, reservation: asyncio.Future[Any], key: str, units: int) -> None:
+        """Undo a reservation whose caller is gone; where Redis does not answer, its turn goes unused."""
+        try:
+            allowed, _, wait, _, *ticket = await reservation
+            if allowed and wait:
+                await self._cancel(self._redis, key, *self._arguments, units, *ticket, deadline=self._deadline)
+        except (RedisError, PatternError):
+            pass
+
+    async def _ask(self, script: Script, subject: KeyPart | None, units: int) -> Decision:
+        key = self._keys.key(self._part, subject)
+        return self._decision(await script(self._redis, key, *self._arguments, units, deadline=self._deadline))
+
+    def _units(self, cost: int) -> int:
+        """The cost, checked; whatever is above the capacity is as impossible as one above it."""
+        return min(check_count(cost, "cost", least=0), self._capacity + 1)
+
+    def _decided(self, reply: Any) -> Decision:
+        decision = self._decision(reply)
+        if self._on_event is not None:
+            outcome = "allowed" if decision.allowed else "denied"
+            emit(self._on_event, LimitDecided(pattern=type(self).__name__, name=self.name, outcome=outcome))
+        return decision
+
+    def _decision(self, reply: Any) -> Decision:
+        allowed, remaining, retry, reset = reply
+        retry_after = retry / _SECOND if retry >= 0 else inf
+        return Decision(allowed == 1, self._capacity, remaining, retry_after, reset / _SECOND, self.name)
+
+
+def check_count(value: int, name: str, least: int = 1) -> int:
+    """The whole number that is counted with.
+
+    Raises:
+        TypeError: No int; a fraction would be rounded by guesswork.
+        ValueError: Too small.
+    """
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, not {value!r}")
+    try:
+        number = index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, not {value!r:.80}") from None
+    if number < least:
+        raise ValueError(f"{name} must be {least} or more, not {number}")
+    return number
+
+
+def fitting_backlog(backlog: int | None, capacity: int, unit: int) -> int:
+    """The backlog that was asked for, or the one that fits, where a script counts `unit` shares for each of it.
+
+    Raises:
+        ValueError: A script could not count so much exactly.
+    """
+    room = (_EXACT - 1) // unit - capacity - 1
+    wanted = min(_BACKLOG, room) if backlog is None else check_count(backlog, "backlog", least=0)
+    if room < max(wanted, 0):
+        raise ValueError(f"{capacity} and a backlog of {wanted} are too much for this period to be counted exactly")
+    return wanted

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from aioredis_patterns.caches import Cache, Loading
 from aioredis_patterns.client.connect import connect
 from aioredis_patterns.events import CacheLoaded, CacheRequested
-from tests.caches.loading import Loading, listening
+from tests.caches.paused import Paused, listening
 from tests.support.waiting import eventually
 
 
@@ -22,7 +22,7 @@ async def test_a_stampede_loads_once(redis: Redis, name: str) -> None:
     """Of 500 that miss a key at the same time one calls the loader, and all get the value."""
     events: list[Any] = []
     cache = Cache(redis, name, ttl=60, on_event=events.append)
-    loading = Loading()
+    loading = Paused()
     waiters = [asyncio.create_task(cache.get_or_load("key", loading)) for _ in range(500)]
     await loading.started.wait()
     loading.go.set()
@@ -35,7 +35,7 @@ async def test_a_stampede_loads_once(redis: Redis, name: str) -> None:
 async def test_those_who_come_later_share_the_load(redis: Redis, name: str) -> None:
     """Callers that come one after the other while a load runs wait for it too."""
     cache = Cache(redis, name, ttl=60)
-    loading = Loading()
+    loading = Paused()
     waiters = []
     for _ in range(20):
         waiters.append(asyncio.create_task(cache.get_or_load("key", loading)))
@@ -48,7 +48,7 @@ async def test_those_who_come_later_share_the_load(redis: Redis, name: str) -> N
 async def test_keys_do_not_wait_for_one_another(redis: Redis, name: str) -> None:
     """A slow load holds up its own key alone."""
     cache = Cache(redis, name, ttl=60)
-    loading = Loading()
+    loading = Paused()
     slow = asyncio.create_task(cache.get_or_load("slow", loading))
     await loading.started.wait()
     assert await cache.get_or_load("fast", lambda: 1) == 1
@@ -59,7 +59,7 @@ async def test_keys_do_not_wait_for_one_another(redis: Redis, name: str) -> None
 async def test_an_error_reaches_all_who_wait(redis: Redis, name: str) -> None:
     """What the loader raises reaches all who wait, those who came later too, and is not stored."""
     cache = Cache(redis, name, ttl=60)
-    loading = Loading()
+    loading = Paused()
     loading.result = LookupError("no such user")
     waiters = [asyncio.create_task(cache.get_or_load("key", loading)) for _ in range(50)]
     await loading.started.wait()
@@ -76,7 +76,7 @@ async def test_an_error_reaches_all_who_wait(redis: Redis, name: str) -> None:
 async def test_a_cancelled_waiter_touches_nobody(redis: Redis, name: str) -> None:
     """Cancelling some waiters, the first included, leaves the load and the others alone."""
     cache = Cache(redis, name, ttl=60)
-    loading = Loading()
+    loading = Paused()
     waiters = [asyncio.create_task(cache.get_or_load("key", loading)) for _ in range(50)]
     await loading.started.wait()
     for waiter in waiters[:-1]:
@@ -91,7 +91,7 @@ async def test_a_cancelled_waiter_touches_nobody(redis: Redis, name: str) -> Non
 async def test_the_last_waiter_cancels_the_load(redis: Redis, name: str) -> None:
     """A load that nobody waits for any more is cancelled, and the next caller starts another at once."""
     cache = Cache(redis, name, ttl=60)
-    loading = Loading()
+    loading = Paused()
     waiters = [asyncio.create_task(cache.get_or_load("key", loading)) for _ in range(3)]
     await loading.started.wait()
     for waiter in waiters:
@@ -104,7 +104,7 @@ async def test_the_last_waiter_cancels_the_load(redis: Redis, name: str) -> None
 async def test_an_abandoned_load_may_finish(redis: Redis, name: str) -> None:
     """Where the cache was told so, a load that nobody waits for is finished and stored, and a failing one is silent."""
     cache = Cache(redis, name, ttl=60, loading=Loading(abandoned="finish"))
-    loading, failing = Loading(), Loading()
+    loading, failing = Paused(), Paused()
     failing.result = LookupError("nobody hears this")
     waiters = [asyncio.create_task(cache.get_or_load(key, load)) for key, load in (("key", loading), ("bad", failing))]
     await asyncio.gather(loading.started.wait(), failing.started.wait())
@@ -121,7 +121,7 @@ async def test_an_abandoned_load_may_finish(redis: Redis, name: str) -> None:
 async def test_timeouts_and_scopes(redis: Redis, name: str) -> None:
     """asyncio.timeout and anyio scopes end a wait like task.cancel does."""
     cache = Cache(redis, name, ttl=60)
-    loading = Loading()
+    loading = Paused()
     patient = asyncio.create_task(cache.get_or_load("key", loading))
     await loading.started.wait()
     with pytest.raises(TimeoutError):
@@ -148,7 +148,7 @@ async def test_a_loader_that_cancels_itself(redis: Redis, name: str) -> None:
 async def test_a_loader_that_takes_too_long(redis: Redis, name: str) -> None:
     """A load ends when it has taken as long as it may, and all who wait are told."""
     cache = Cache(redis, name, ttl=60, loading=Loading(timeout=0.05))
-    loading = Loading()
+    loading = Paused()
     results = await asyncio.gather(*(cache.get_or_load("key", loading) for _ in range(5)), return_exceptions=True)
     assert {str(result) for result in results} == {f"cache {name!r}: no value within 0.05 s"}
     assert (loading.calls, loading.cancelled) == (1, 1)
@@ -214,7 +214,7 @@ async def test_load_events(pipelined: Redis, name: str) -> None:
     """A load that was cancelled is told as failed."""
     events: list[Any] = []
     cache = Cache(pipelined, name, ttl=60, on_event=events.append)
-    loading = Loading()
+    loading = Paused()
     waiter = asyncio.create_task(cache.get_or_load("key", loading))
     await loading.started.wait()
     waiter.cancel()

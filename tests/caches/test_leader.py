@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from aioredis_patterns.caches import Cache, Loading
 from aioredis_patterns.client.connect import connect
 from aioredis_patterns.events import CacheLoaded
-from tests.caches.loading import Loading, listening
+from tests.caches.paused import Paused, listening
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ async def other(url: str) -> AsyncIterator[Redis]:
 
 async def test_one_load_for_two_clients(redis: Redis, other: Redis, name: str) -> None:
     """A client that misses while another loads waits for its value."""
-    loading = Loading()
+    loading = Paused()
     first = asyncio.create_task(Cache(redis, name, ttl=60).get_or_load("key", loading))
     await loading.started.wait()
     second = asyncio.create_task(Cache(other, name, ttl=60).get_or_load("key", _must_not_run))
@@ -39,7 +39,7 @@ async def test_one_load_for_two_clients(redis: Redis, other: Redis, name: str) -
 
 async def test_taking_over_after_an_error(redis: Redis, other: Redis, name: str) -> None:
     """When the leader's loader raises, a client that waits calls its own at once, long before the lease ends."""
-    loading = Loading()
+    loading = Paused()
     loading.result = LookupError("broken here")
     first = asyncio.create_task(Cache(redis, name, ttl=60, loading=Loading(lease=600)).get_or_load("key", loading))
     await loading.started.wait()
@@ -55,7 +55,7 @@ async def test_taking_over_after_an_error(redis: Redis, other: Redis, name: str)
 
 async def test_taking_over_from_the_cancelled(redis: Redis, other: Redis, name: str) -> None:
     """When the leader's waiters are all cancelled, a client that waits takes over at once."""
-    loading = Loading()
+    loading = Paused()
     first = asyncio.create_task(Cache(redis, name, ttl=60, loading=Loading(lease=600)).get_or_load("key", loading))
     await loading.started.wait()
     second = asyncio.create_task(
@@ -68,7 +68,7 @@ async def test_taking_over_from_the_cancelled(redis: Redis, other: Redis, name: 
 
 async def test_the_lead_is_renewed(redis: Redis, other: Redis, name: str) -> None:
     """A load that takes longer than the lease stays the only one."""
-    loading = Loading()
+    loading = Paused()
     first = asyncio.create_task(Cache(redis, name, ttl=60, loading=Loading(lease=0.15)).get_or_load("key", loading))
     await loading.started.wait()
     second = asyncio.create_task(Cache(other, name, ttl=60).get_or_load("key", _must_not_run))
@@ -80,7 +80,7 @@ async def test_the_lead_is_renewed(redis: Redis, other: Redis, name: str) -> Non
 async def test_a_lost_lead(redis: Redis, other: Redis, name: str) -> None:
     """A leader whose lease was lost and taken gives its callers what it loaded, and leaves the other's value alone."""
     events: list[Any] = []
-    loading = Loading()
+    loading = Paused()
     first = asyncio.create_task(Cache(redis, name, ttl=60, on_event=events.append).get_or_load("key", loading))
     await loading.started.wait()
     await redis.delete(f"arp:{{{name}|0}}:lead:key")
@@ -100,7 +100,7 @@ async def test_the_fence(redis: Redis, other: Redis, name: str, invalidate: str,
     if before:
         await cache.set("key", "first")
         await cache.expire("key")
-    loading = Loading()
+    loading = Paused()
     caller = asyncio.create_task(cache.get_or_load("key", loading))
     await loading.started.wait()
     if invalidate == "set":
@@ -116,7 +116,7 @@ async def test_the_fence(redis: Redis, other: Redis, name: str, invalidate: str,
 async def test_a_later_call_gets_a_later_load(redis: Redis, other: Redis, name: str, invalidate: str) -> None:
     """A call that starts after an invalidation returned gets no load begun before, in this process or another."""
     cache, elsewhere = Cache(redis, name, ttl=60), Cache(other, name, ttl=60)
-    old, new = Loading(), Loading()
+    old, new = Paused(), Paused()
     new.result = "newer"
     early = asyncio.create_task(cache.get_or_load("key", old))
     await old.started.wait()
@@ -161,7 +161,7 @@ async def test_races_of_loads_and_invalidations(redis: Redis, other: Redis, name
 
 async def test_no_value_from_another_in_time(redis: Redis, other: Redis, name: str) -> None:
     """Who waits for another's load gives up after load_timeout."""
-    loading = Loading()
+    loading = Paused()
     first = asyncio.create_task(Cache(redis, name, ttl=60).get_or_load("key", loading))
     await loading.started.wait()
     with pytest.raises(TimeoutError, match="no value within"):
@@ -173,7 +173,7 @@ async def test_no_value_from_another_in_time(redis: Redis, other: Redis, name: s
 async def test_redis_dies_during_a_load(own_server: Any, name: str) -> None:
     """A value that was loaded reaches its callers even when it can no longer be stored."""
     async with connect(own_server.url, deadline=0.3) as client:
-        loading = Loading()
+        loading = Paused()
         caller = asyncio.create_task(Cache(client, name, ttl=60).get_or_load("key", loading))
         await loading.started.wait()
         await own_server.kill()

@@ -10,9 +10,10 @@ from collections import Counter
 import pytest
 import redis.asyncio as redis_py
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from aioredis_patterns.client import connect
+from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.lane import IN_FLIGHT
 from aioredis_patterns.embedded import EmbeddedServer
@@ -27,7 +28,7 @@ async def timed(awaitable: object) -> tuple[float, BaseException | None]:
     start = time.perf_counter()
     try:
         await awaitable  # type: ignore[misc]
-    except Exception as error:
+    except (RedisError, OutcomeUnknownError) as error:
         return time.perf_counter() - start, error
     return time.perf_counter() - start, None
 
@@ -102,7 +103,7 @@ async def test_client_pause_is_waited_out(own_server: EmbeddedServer) -> None:
 async def test_a_full_pool_ends_within_the_deadline(own_server: EmbeddedServer) -> None:
     """A private command that finds no free connection fails at the deadline, however patient the pool is."""
     pool = redis_py.BlockingConnectionPool.from_url(own_server.url, max_connections=1, timeout=20)
-    async with connect(own_server.url, deadline=0.3, connection_pool=pool) as redis:
+    async with PipelinedRedis(connection_pool=pool, deadline=0.3) as redis:
         blocked = asyncio.create_task(redis.blpop("nothing", timeout=2))
         await asyncio.sleep(0.05)
         took, error = await timed(redis.blpop("nothing", timeout=0.1))

@@ -82,9 +82,7 @@ async def test_a_repeatable_script_survives_lost_replies(proxy: FaultProxy, name
         proxy.add(Fault("cut_after", "EVALSHA", times=None, probability=0.02))
         proxy.add(Fault("cut_after", "EVAL", times=None, probability=0.02))
         keys = (f"{{{name}}}:count", f"{{{name}}}:seen")
-        calls = [
-            asyncio.create_task(ADD_ONCE(redis, *keys, uuid.uuid4().hex, 60_000, deadline=30)) for _ in range(300)
-        ]
+        calls = [asyncio.create_task(ADD_ONCE(redis, *keys, uuid.uuid4().hex, 60_000, deadline=30)) for _ in range(300)]
         assert await outcomes(calls) == {int: 300}
         assert int(await redis.get(keys[0])) == 300
 
@@ -188,9 +186,7 @@ async def test_a_black_hole_costs_the_deadline_and_heals(proxy: FaultProxy, name
                     continue
 
 
-async def test_a_storm_of_client_kill_loses_nothing_that_was_acknowledged(
-    server: EmbeddedServer, name: str
-) -> None:
+async def test_a_storm_of_client_kill_loses_nothing_that_was_acknowledged(server: EmbeddedServer, name: str) -> None:
     """While the server kills the shared connection again and again, counts are exact and every call ends."""
     async with connect(server.url) as redis, connect(server.url) as killer:
         done: Counter[type] = Counter()
@@ -210,18 +206,18 @@ async def test_a_storm_of_client_kill_loses_nothing_that_was_acknowledged(
 
 async def test_kill_and_restart_with_an_append_only_file_keeps_what_was_acknowledged() -> None:
     """Every increment that was acknowledged is there after kill -9, and none is there twice."""
-    async with embedded_server(args=["--appendonly", "yes", "--appendfsync", "always"]) as server:
-        async with connect(server.url, deadline=10) as redis:
-            done: Counter[type] = Counter()
-            for _ in range(3):
-                calls = [asyncio.create_task(redis.incr("n")) for _ in range(500)]
-                await asyncio.sleep(0.005)
-                await server.kill()
-                await server.restart()
-                done += await outcomes(calls)
-            counted = int(await redis.get("n") or 0)
-            assert done[int] <= counted <= done[int] + done[OutcomeUnknownError]
-            assert set(done) <= {int, OutcomeUnknownError}
+    durable = ["--appendonly", "yes", "--appendfsync", "always"]
+    async with embedded_server(args=durable) as server, connect(server.url, deadline=10) as redis:
+        done: Counter[type] = Counter()
+        for _ in range(3):
+            calls = [asyncio.create_task(redis.incr("n")) for _ in range(500)]
+            await asyncio.sleep(0.005)
+            await server.kill()
+            await server.restart()
+            done += await outcomes(calls)
+        counted = int(await redis.get("n") or 0)
+        assert done[int] <= counted <= done[int] + done[OutcomeUnknownError]
+        assert set(done) <= {int, OutcomeUnknownError}
 
 
 async def test_a_server_that_is_loading_is_waited_for() -> None:

@@ -29,6 +29,7 @@ def report(what: str, found: Iterable[str]) -> None:
 
 
 def at(path: Path, line: int = 1) -> str:
+    """`tests/conftest.py:1`, which editors and terminals open."""
     return f"{path.relative_to(ROOT)}:{line}"
 
 
@@ -42,6 +43,7 @@ MODULES = {module_of(path) for path in PACKAGE}
 
 @cache
 def tree(path: Path) -> ast.Module:
+    """A file, parsed once."""
     return ast.parse(path.read_text())
 
 
@@ -58,6 +60,7 @@ def functions(paths: Iterable[Path]) -> Iterator[tuple[Path, ast.FunctionDef | a
 
 
 def tokens(path: Path) -> Iterator[tokenize.TokenInfo]:
+    """The tokens of a file, comments included."""
     return tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 
-class Loading:
+class Paused:
     """Brings `result` once the test says go, and counts."""
 
     def __init__(self) -> None:
