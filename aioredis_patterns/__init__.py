@@ -1,20 +1,81 @@
 """Redis patterns for asyncio: each an `async with` or an `await`, decided on the server in one Lua script.
 
-| You need | Module | Names |
+| You need | Room | Names |
 |---|---|---|
+| one at a time, over processes and machines | `locks` | `Lock` |
+| a rate with bursts | `rate_limits` | `TokenBucket` |
+| a value loaded once, and kept for a while | `caches` | `Cache` |
 | a connection that many tasks share | `client` | `connect`, `PipelinedRedis` |
-| one at a time, over processes and machines | `locks` | `Lock`, `Lease`, `LockOwner` |
-| a value loaded once and kept for a while | `caches` | `Cache` |
 | a real server for demos and tests | `embedded` | `embedded_server` |
 
-Every pattern takes any `redis.asyncio.Redis` or `RedisCluster` first. `errors` draws the tree of what can be raised;
-`codecs` turn values into bytes; `events` tell what a pattern did; `types` has what all of them share.
+Every name is imported from here, its room's page tells which one to take. A pattern takes any `redis.asyncio.Redis` or
+`RedisCluster` as its first argument.
+
+Three modules have their names to themselves: `codecs`, how values become bytes; `events`, what a pattern did, for
+metrics and logs; `types`, what all patterns share. What can be raised is drawn as a tree in `errors`.
 
     >>> async with Lock(redis, "invoice:42", lease=10) as lease:
-    ...     lease.fence > 0
+    ...     lease.valid_for > 9
     True
 """
 
 from __future__ import annotations
 
-from aioredis_patterns.caches import Cache
+from aioredis_patterns.caches import Cache, Cached, Loader, Loading, ManyLoader
+from aioredis_patterns.client import PipelinedRedis, connect
+from aioredis_patterns.embedded import (
+    EmbeddedCluster,
+    EmbeddedSentinel,
+    EmbeddedServer,
+    embedded_cluster,
+    embedded_sentinel,
+    embedded_server,
+    embedded_servers,
+)
+from aioredis_patterns.errors import (
+    CodecError,
+    LockError,
+    LockLostError,
+    LockTimeoutError,
+    OutcomeUnknownError,
+    PatternError,
+    RateLimitExceededError,
+    RefusedError,
+    ServerUnavailableError,
+    TransportError,
+)
+from aioredis_patterns.locks import Lease, Lock, LockOwner
+from aioredis_patterns.rate_limits import Decision, Limiter, TokenBucket
+
+__all__ = (
+    "Cache",
+    "Cached",
+    "CodecError",
+    "Decision",
+    "EmbeddedCluster",
+    "EmbeddedSentinel",
+    "EmbeddedServer",
+    "Lease",
+    "Limiter",
+    "Loader",
+    "Loading",
+    "Lock",
+    "LockError",
+    "LockLostError",
+    "LockOwner",
+    "LockTimeoutError",
+    "ManyLoader",
+    "OutcomeUnknownError",
+    "PatternError",
+    "PipelinedRedis",
+    "RateLimitExceededError",
+    "RefusedError",
+    "ServerUnavailableError",
+    "TokenBucket",
+    "TransportError",
+    "connect",
+    "embedded_cluster",
+    "embedded_sentinel",
+    "embedded_server",
+    "embedded_servers",
+)

@@ -29,9 +29,11 @@ class Codec(Protocol[T]):
 
     content_type: str
 
-    def encode(self, value: T) -> bytes: ...
+    def encode(self, value: T) -> bytes:
+        """The bytes of a value."""
 
-    def decode(self, data: bytes) -> T: ...
+    def decode(self, data: bytes) -> T:
+        """The value of such bytes."""
 
 
 class EventHook(Protocol):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 from collections.abc import Iterator
 from importlib import import_module
-from itertools import pairwise
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,10 +14,32 @@ import pytest
 import aioredis_patterns
 from aioredis_patterns.embedded import EmbeddedServer
 from tests.support.examples import examples_in, run, shows_something
-from tests.support.source import MODULES, NAME, PACKAGE, at, module_of, nodes, report, tree
+from tests.support.source import MODULES, NAME, PACKAGE, at, described_in, listed_in, names_in, report
 
 COMMANDS = {"__main__", "console"}  # what is run, not imported
 APART = {"codecs", "events", "types"}  # imported from their own module: `codecs.Raw` says more than `Raw`
+
+
+def is_code(value: Any) -> bool:
+    """Whether it is a class or a function, not a constant or an alias."""
+    return inspect.isclass(value) or inspect.isroutine(value)
+
+
+def members_of(value: Any) -> list[tuple[str, Any]]:
+    """The public methods and properties that a class has of its own, and what calling it does."""
+    mine = vars(value) if inspect.isclass(value) else {}
+    members = [(key, getattr(value, key)) for key in mine if key[0] != "_" or key == "__call__"]
+    return [(key, member) for key, member in members if inspect.isroutine(member) or isinstance(member, property)]
+
+
+def is_exception(value: Any) -> bool:
+    """Whether it is one of the exceptions."""
+    return inspect.isclass(value) and issubclass(value, Exception)
+
+
+def is_protocol(value: Any) -> bool:
+    """Whether users write classes of this form, and never make one of it."""
+    return getattr(value, "_is_protocol", False)
 
 
 def public_modules() -> dict[str, ModuleType]:
@@ -51,10 +70,11 @@ def test_the_top_level_has_every_name() -> None:
 
 
 def test_the_top_level_is_a_map() -> None:
-    """The docstring of the package speaks of every pattern, and of nothing that is not there."""
-    named = set(re.findall(r"`(\w+)`", aioredis_patterns.__doc__ or ""))
-    report("names that are not there", {name for name in named if name not in {*aioredis_patterns.__all__, *PUBLIC}})
-    report("modules that are not on the map", PUBLIC.keys() - named)
+    """The docstring of the package names every module, and its table no name that is not there."""
+    text = aioredis_patterns.__doc__ or ""
+    table = "".join(line for line in text.splitlines() if line.startswith("|"))
+    report("names that are not there", set(re.findall(r"`(\w+)`", table)) - {*aioredis_patterns.__all__, *PUBLIC})
+    report("modules that are not on the map", PUBLIC.keys() - set(re.findall(r"`(\w+)`", text)))
 
 
 def test_every_public_name_is_documented() -> None:
@@ -76,9 +96,14 @@ def test_every_exception_says_when_it_is_raised() -> None:
 
 def test_every_public_name_has_an_example() -> None:
     """Every public class and function shows how it is used, in an example that runs it."""
-    shown = {name: value for name, value in NAMES.items() if is_code(value) and not (is_exception(value) or is_protocol(value))}
+    shown = {
+        name: value
+        for name, value in NAMES.items()
+        if is_code(value) and not (is_exception(value) or is_protocol(value))
+    }
     found = [name for name, value in shown.items() if not shows_something(examples_in(inspect.getdoc(value) or ""))]
-    report("public names without an example that runs", found)
+    found += [name for name, _, text in documented() if (all_ := examples_in(text)) and not shows_something(all_)]
+    report("public names without an example that runs", set(found))
 
 
 def documented() -> Iterator[tuple[str, str, str]]:
@@ -99,59 +124,3 @@ def documented() -> Iterator[tuple[str, str, str]]:
 async def test_examples_run(module: str, text: str, own_server: EmbeddedServer) -> None:
     """A reader who types the examples of a docstring gets what they show."""
     await run(text, own_server.url, import_module(module))
-
-
-def listed_in(path: Path) -> list[str]:
-    """What the `__all__` of a file lists."""
-    lists = [statement for statement in tree(path).body if targets(statement) == {"__all__"}]
-    return list(ast.literal_eval(lists[0].value)) if lists else []  # type: ignore[attr-defined]
-
-
-def names_in(path: Path) -> set[str]:
-    """The public names that a file makes; those of a package are imported from its own modules."""
-    names: set[str] = set()
-    for statement in tree(path).body:
-        if isinstance(statement, ast.ImportFrom) and path.stem == "__init__":
-            ours = statement.level or (statement.module or "").startswith(NAME)
-            names |= {alias.asname or alias.name for alias in statement.names if ours}
-        elif not re.match(r"\w+ = (TypeVar|ParamSpec)\(", ast.unparse(statement)):
-            names |= targets(statement)
-    return {name for name in names if name[0] != "_"}
-
-
-def described_in(path: Path) -> set[str]:
-    """The constants and aliases of a file that a docstring follows."""
-    body = tree(path).body
-    return {name for one, two in pairwise(body) if ast.unparse(two)[:3] == '"""' for name in targets(one)}
-
-
-def targets(statement: ast.stmt) -> set[str]:
-    """The names that a statement gives a value to."""
-    match statement:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            return {name}
-        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-            return {name}
-    return set()
-
-
-def is_code(value: Any) -> bool:
-    """Whether it is a class or a function, not a constant or an alias."""
-    return inspect.isclass(value) or inspect.isroutine(value)
-
-
-def members_of(value: Any) -> list[tuple[str, Any]]:
-    """The public methods and properties that a class has of its own, and what calling it does."""
-    mine = vars(value) if inspect.isclass(value) else {}
-    members = [(key, getattr(value, key)) for key in mine if key[0] != "_" or key == "__call__"]
-    return [(key, member) for key, member in members if inspect.isroutine(member) or isinstance(member, property)]
-
-
-def is_exception(value: Any) -> bool:
-    """Whether it is one of the exceptions."""
-    return inspect.isclass(value) and issubclass(value, Exception)
-
-
-def is_protocol(value: Any) -> bool:
-    """Whether users write classes of this form, and never make one of it."""
-    return getattr(value, "_is_protocol", False)

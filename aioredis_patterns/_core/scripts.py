@@ -6,6 +6,7 @@ caller: the call is repeated at once as EVAL, which is atomic and one trip, and 
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from copy import copy
 from typing import Any
 
@@ -59,9 +60,12 @@ class Script:
         """The same script for so many keys: for one that does the same to each key it is given."""
         other = copy(self)
         other.keys = keys
+        other._heads = {}
         return other
 
-    async def __call__(self, redis: AnyRedis, *keys_and_args: str | bytes | int, deadline: float | None = None) -> Any:
+    def __call__(
+        self, redis: AnyRedis, *keys_and_args: str | bytes | int, deadline: float | None = None
+    ) -> Coroutine[Any, Any, Any]:
         """Call the script: its keys, then its arguments. The reply's strings are bytes.
 
         Args:
@@ -71,7 +75,10 @@ class Script:
             OutcomeUnknownError: The reply was lost and the script is not repeatable.
             redis.exceptions.RedisError: What redis-py raises.
         """
-        link = link_of(redis)
+        return self.on(link_of(redis), *keys_and_args, deadline=deadline)
+
+    async def on(self, link: Link, *keys_and_args: str | bytes | int, deadline: float | None = None) -> Any:
+        """Call the script on a link that the caller has at hand."""
         lane = link.lease_lane(keys_and_args[0]) if self.lease else link.lane(keys_and_args[0])
         packed = self._pack(keys_and_args)
         limit = deadline or lane.deadline

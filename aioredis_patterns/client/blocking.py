@@ -19,6 +19,7 @@ from redis.exceptions import ResponseError
 from aioredis_patterns.errors import OutcomeUnknownError, TransportError
 
 from .dialing import Dialer
+from .lane import forget
 from .packing import pack_command
 from .wire import Unanswered, Wire
 
@@ -32,6 +33,8 @@ KEPT: Final = 8
 
 IDLE: Final = 30.0
 """Seconds after which an idle connection is closed."""
+
+_ASKING: Final = pack_command(("ASKING",))
 
 
 @final
@@ -54,7 +57,7 @@ class _Line:
         wire.retire()  # dropped once its caller has been told
         self.lost = True
 
-    def on_lost(self, wire: Wire, reason: str) -> None:  # noqa: ARG002
+    def on_lost(self, wire: Wire, reason: str) -> None:
         self.lost = True
 
     def close(self) -> None:
@@ -83,12 +86,13 @@ class BlockingReads:
         self._trimming: asyncio.TimerHandle | None = None
         weakref.finalize(self, _abandon, self._lines)
 
-    async def call(self, *args: str | bytes | float, block: float | None) -> Any:
+    async def call(self, *args: str | bytes | float, block: float | None, asking: bool = False) -> Any:
         """Send a blocking command and wait for its reply, in which strings are bytes.
 
         Args:
             args: The command, with its own time to block.
             block: The same time in seconds; None when the command may block for ever.
+            asking: Say ASKING first, in the same write: the slot is on its way to this node.
 
         Raises:
             TransportError: As many calls are under way as may be.
@@ -101,9 +105,14 @@ class BlockingReads:
         self._under_way += 1
         try:
             line = self._take_idle() or await self._open()
-            return await self._ask(line, args, block)
+            return await self._ask(line, args, block, asking)
         finally:
             self._under_way -= 1
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way."""
+        return self._under_way > 0
 
     def _take_idle(self) -> _Line | None:
         while self._idle:
@@ -125,10 +134,17 @@ class BlockingReads:
         self._lines.add(line)
         return line
 
-    async def _ask(self, line: _Line, args: tuple[str | bytes | float, ...], block: float | None) -> Any:
+    async def _ask(
+        self, line: _Line, args: tuple[str | bytes | float, ...], block: float | None, asking: bool
+    ) -> Any:
         reply: asyncio.Future[Any] = self._loop.create_future()
         try:
-            line.wire.send(pack_command(args), [reply], decode=False)
+            if asking:
+                allowed: asyncio.Future[Any] = self._loop.create_future()
+                forget(allowed)
+                line.wire.send(_ASKING + pack_command(args), [allowed, reply], decode=False)
+            else:
+                line.wire.send(pack_command(args), [reply], decode=False)
             async with asyncio.timeout(None if block is None else block + MARGIN):
                 answer = await reply
         except ResponseError:

@@ -65,10 +65,11 @@ def connect(url: str, *, deadline: float = DEADLINE, lanes: int = 1, **redis_py_
         ValueError: The URL has none of these forms; nothing was tried.
 
     Example:
-        >>> async def main(url):
-        ...     async with connect(url) as redis:
-        ...         await redis.set("greeting", "hello", ex=60)
-        ...         return await redis.get("greeting")
+        >>> async with connect("redis://localhost:6379/0") as redis:
+        ...     await redis.set("greeting", "hello", ex=60)
+        ...     await redis.get("greeting")
+        True
+        b'hello'
     """
     lease_ms(deadline, "deadline")
     if lanes < 1:

@@ -47,10 +47,12 @@ class PipelinedRedis(Redis):
         redis_py_options: Everything that `redis.asyncio.Redis` takes.
 
     Example:
-        >>> async def main(url):
-        ...     async with PipelinedRedis.from_url(url) as redis:
-        ...         await redis.set("greeting", "hello")
-        ...         return await redis.get("greeting")
+        >>> from asyncio import gather
+        >>> async with PipelinedRedis.from_url("redis://localhost:6379/0", decode_responses=True) as redis:
+        ...     await redis.set("greeting", "hello")
+        ...     await gather(redis.get("greeting"), redis.strlen("greeting"))  # one write, one read
+        True
+        ['hello', 5]
     """
 
     def __init__(self, *, deadline: float = DEADLINE, lanes: int = 1, **redis_py_options: Any) -> None:
@@ -127,7 +129,7 @@ class _Route:
 
     def find_lane(self, redis: PipelinedRedis, args: tuple[Any, ...]) -> Lane:
         link = link_of(redis)
-        if redis.lanes > 1:
+        if len(link.lanes) != 1:
             return link.lane(key_of(args))
         self.lane = link.lanes[0]
         return self.lane

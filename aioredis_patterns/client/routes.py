@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-__all__ = ("READ", "SHARED", "STATEFUL", "WORDS", "blocking_time", "find_flags", "key_of")
+__all__ = ("READ", "SHARED", "STATEFUL", "WORDS", "blocking_key", "blocking_time", "find_flags", "key_of")
 
 SHARED: Final = 1
 READ: Final = 2
@@ -79,6 +79,7 @@ _TIMEOUT_AT: Final[dict[str, int]] = {
 """Commands that block, and which argument says for how long."""
 
 _IN_MILLISECONDS: Final = frozenset({"WAIT", "WAITAOF"})
+_STREAMS_AFTER: Final = frozenset(("XREAD", "XREADGROUP"))
 
 STATEFUL: Final = frozenset(
     ("ASKING", "AUTH", "CLIENT REPLY", "CLIENT TRACKING", "HELLO", "QUIT", "READONLY", "READWRITE", "RESET", "SELECT")
@@ -86,7 +87,12 @@ STATEFUL: Final = frozenset(
 """Commands that change what a connection is, which on a pool reaches one of its connections."""
 
 _KEY_AFTER_COUNT: Final = frozenset(("EVAL", "EVALSHA", "EVALSHA_RO", "EVAL_RO", "FCALL", "FCALL_RO"))
-_KEY_AFTER_WORD: Final = frozenset(("MEMORY", "OBJECT", "XGROUP", "XINFO", "BITOP", "LMPOP", "ZMPOP"))
+_KEY_AFTER_WORD: Final = frozenset(
+    (
+        *("MEMORY", "OBJECT", "XGROUP", "XINFO", "BITOP"),
+        *("LMPOP", "SINTERCARD", "ZDIFF", "ZINTER", "ZINTERCARD", "ZMPOP", "ZUNION"),  # the word is how many keys
+    )
+)
 
 find_flags = _FLAGS.get
 """The flags of a command's name as redis-py spells it; None for what has to go to a private connection."""
@@ -95,12 +101,28 @@ find_flags = _FLAGS.get
 def blocking_time(args: Sequence[Any]) -> float | None:
     """Seconds that a command may block on the server: 0 when it does not block, None when it may for ever."""
     name = str(args[0]).upper()
-    if name in ("XREAD", "XREADGROUP"):
-        words = [str(arg).upper() for arg in args[1:7]]
-        return _seconds(args[words.index("BLOCK") + 2], 0.001) if "BLOCK" in words else 0
+    if name in _STREAMS_AFTER:
+        at = _find(args[1:7], "BLOCK")
+        return 0 if at is None else _seconds(args[at + 2], 0.001)
     if name not in _TIMEOUT_AT:
         return 0
     return _seconds(args[_TIMEOUT_AT[name]], 0.001 if name in _IN_MILLISECONDS else 1)
+
+
+def blocking_key(args: Sequence[Any]) -> Any:
+    """The first key of a command that may block; None when it is no such command, or has no key."""
+    name = str(args[0]).upper()
+    if name in _STREAMS_AFTER:
+        at = _find(args[1:], "STREAMS")
+        return None if at is None else args[at + 2]
+    if name not in _TIMEOUT_AT or name in _IN_MILLISECONDS:
+        return None
+    return args[3] if _TIMEOUT_AT[name] == 1 else args[1]
+
+
+def _find(args: Sequence[Any], word: str) -> int | None:
+    words = [(arg.decode("latin-1") if isinstance(arg, bytes) else str(arg)).upper() for arg in args]
+    return words.index(word) if word in words else None
 
 
 def _seconds(value: Any, unit: float) -> float | None:

@@ -121,6 +121,11 @@ class Subscriptions:
         """Whether the connection stands at this moment."""
         return self._wire is not None
 
+    @property
+    def listened_to(self) -> bool:
+        """Whether anybody listens."""
+        return self._listeners > 0
+
     # Listening -------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -266,7 +271,7 @@ class Subscriptions:
             wire.send(pack_command(("PING",)), [sign], decode=False)
         return wire is self._wire
 
-    def on_lost(self, wire: Wire, reason: str) -> None:  # noqa: ARG002
+    def on_lost(self, wire: Wire, reason: str) -> None:
         if wire is not self._wire:
             return
         self._wire = None

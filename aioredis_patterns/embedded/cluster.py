@@ -29,6 +29,13 @@ class EmbeddedCluster:
     """The handle of a running cluster, made by `embedded_cluster`.
 
     Roles are those at the start: after a failover a server of `replicas` may be a master.
+
+    Example:
+        ```python
+        async with embedded_cluster(masters=3, replicas=1) as cluster:
+            assert cluster.nodes == (*cluster.masters, *cluster.replicas)
+            await cluster.masters[0].kill()  # its replica takes over
+        ```
     """
 
     masters: tuple[EmbeddedServer, ...]

@@ -28,6 +28,13 @@ class EmbeddedSentinel:
     """The handle of a watched primary, made by `embedded_sentinel`.
 
     Roles are those at the start: after a failover one of `replicas` is the primary. The Sentinels know who is.
+
+    Example:
+        ```python
+        async with embedded_sentinel() as watched:
+            await watched.primary.kill()  # a replica takes over
+            await watched.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", watched.name)
+        ```
     """
 
     name: str

@@ -94,10 +94,9 @@ class Waiting:
             heir.bell.ring()
         return True
 
-    def heir(self, key: str) -> Waiter | None:
-        """The first of the line."""
-        line = self._lines.get(key)
-        return None if line is None else next(iter(line))
+    def first(self, key: str) -> Waiter:
+        """Who is served next, in a line that there is."""
+        return next(iter(self._lines[key]))
 
     def fail(self, key: str, error: Exception) -> None:
         """Tell everybody in the line at once, so that none has to find out by a deadline of its own."""

@@ -14,6 +14,7 @@ as the lease or the wait, the fence counter for a day.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import secrets
@@ -28,7 +29,6 @@ from types import TracebackType
 from typing import Any, Final, ParamSpec, TypeVar, final
 
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns._core.durations import delay_ms, lease_ms, timeout_seconds
 from aioredis_patterns._core.keys import PREFIX, Keys
@@ -48,9 +48,11 @@ __all__ = ("Lock", "LockOwner")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_ACQUIRE: Final = Script(__package__, "lock_acquire", keys=3, fragments=("held", "take", "wake"), lease=True)
+_TAKING: Final = ("clock", "held", "take", "enroll")
+
+_ACQUIRE: Final = Script(__package__, "lock_acquire", keys=3, fragments=_TAKING, lease=True)
 _RELEASE: Final = Script(__package__, "lock_release", keys=2, fragments=("held", "wake"), lease=True)
-_HAND_OVER: Final = Script(__package__, "lock_hand_over", keys=3, fragments=("held", "take", "wake"), lease=True)
+_HAND_OVER: Final = Script(__package__, "lock_hand_over", keys=3, fragments=(*_TAKING, "wake"), lease=True)
 _UNDO: Final = Script(__package__, "lock_undo", keys=2, fragments=("held", "wake"), repeatable=True, lease=True)
 _RENEW: Final = Script(__package__, "lock_renew", fragments=("held",), repeatable=True, lease=True)
 _BREAK: Final = Script(__package__, "lock_break", keys=2, fragments=("wake",), lease=True)
@@ -58,6 +60,12 @@ _INSPECT: Final = Script(__package__, "lock_inspect", repeatable=True, lease=Tru
 
 _RECHECK: Final = 1.0
 """Seconds after which a waiter looks for itself, in case that what should have woken it was lost."""
+
+_SOON: Final = 0.02
+"""Seconds, below which there is no time left to ask again."""
+
+_UNKNOWN: Final = 0
+"""The place of an answer that did not come; no answer is 0."""
 
 _HOST: Final = socket.gethostname().replace(" ", "-") or "-"
 
@@ -212,40 +220,46 @@ class Lock:
         return self._new_lease(link_of(self._terms.redis), token, fence, sent)
 
     async def _try(self, link: Link, deadline: float) -> Lease | None:
-        token = secrets.token_hex(12)
+        token, owner = _next_token(), _describe_owner()
         try:
-            sent, answer = await self._ask(token, _describe_owner(), deadline)
+            sent = monotonic()
+            try:
+                answer = await _ACQUIRE.on(
+                    link, self._key, self._fence, self._waiters,
+                    token, self._terms.lease_ms, owner, "", 0, deadline=deadline,
+                )  # fmt: skip
+            except OutcomeUnknownError:
+                answer = _UNKNOWN
+            if answer == _UNKNOWN or (answer > 0 and self._is_late(sent)):
+                sent, answer = await self._ask(link, token, owner, sent + deadline)
         except BaseException:
             self._undo(link, token)
             raise
         return self._new_lease(link, token, answer, sent) if answer > 0 else None
 
     async def _ask(
-        self, token: str, owner: bytes, deadline: float, inbox: str = "", waited_us: int = 0
+        self, link: Link, token: str, owner: bytes, give_up: float, inbox: str = "", waited_us: int = 0
     ) -> tuple[float, int]:
         """Ask for the lock: when it was asked, and the fence or minus the ms that another holds it.
 
         A lost reply is asked for again. The script answers a token that has the lock already with its fence, and with
         a new lease, so the validity counts from the request that was answered.
         """
-        terms = self._terms
-        left, give_up = deadline, 0.0
-        while True:
+        while (left := round(give_up - monotonic(), 2)) >= _SOON:
             sent = monotonic()
-            give_up = give_up or sent + deadline
             try:
-                answer: int = await _ACQUIRE(
-                    terms.redis, self._key, self._fence, self._waiters,
-                    token, terms.lease_ms, owner, inbox, waited_us, deadline=left,
+                answer: int = await _ACQUIRE.on(
+                    link, self._key, self._fence, self._waiters,
+                    token, self._terms.lease_ms, owner, inbox, waited_us, deadline=left,
                 )  # fmt: skip
-                if answer <= 0 or monotonic() < sent + terms.lease_ms / 1000:
-                    return sent, answer
             except OutcomeUnknownError:
-                if monotonic() >= give_up - _SOON:
-                    raise
-            left = round(give_up - monotonic(), 2)
-            if left < _SOON:
-                raise RedisTimeoutError(f"lock {self.name!r}: no answer came within a lease of it")
+                continue
+            if answer <= 0 or not self._is_late(sent):
+                return sent, answer
+        raise OutcomeUnknownError(_ACQUIRE.name, f"no answer came within {link.deadline:g} s and a lease")
+
+    def _is_late(self, sent: float) -> bool:
+        return monotonic() >= sent + self._terms.lease_ms / 1000
 
     def _new_lease(self, link: Link, token: str, fence: int, sent: float) -> Lease:
         return Lease(self._terms, self._give_back, link.companion(Renewals), token, fence, sent)
@@ -255,7 +269,7 @@ class Lock:
     async def _wait(self, link: Link, started: float, limit: float | None) -> Lease:
         """Stand in the line of this client, and leave it with the lock or without anything."""
         waiting, key = link.companion(Waiting), self._key
-        waiter = Waiter(secrets.token_hex(12), _describe_owner(), self._terms.lease_ms, started)
+        waiter = Waiter(_next_token(), _describe_owner(), self._terms.lease_ms, started)
         waiting.join(key, waiter)
         try:
             async with asyncio.timeout(None if limit is None else started + limit - monotonic()) as timer:
@@ -285,7 +299,9 @@ class Lock:
                 if (granted := waiter.take_granted()) is not None:
                     return granted
                 if not waiter.served:
-                    sent, answer = await self._ask(waiter.token, waiter.owner, link.deadline, inbox, waiter.waited_us)
+                    sent, answer = await self._ask(
+                        link, waiter.token, waiter.owner, monotonic() + link.deadline, inbox, waiter.waited_us
+                    )
                     if answer > 0:
                         return sent, answer
                     pause = -answer / 1000
@@ -303,47 +319,47 @@ class Lock:
     async def _give_back(self, lease: Lease) -> bool:
         """Free the lock, or give it to the next task of this client; whether it was still held."""
         link = link_of(self._terms.redis)
-        cooldown_ms = max(self._min_hold_ms - int(lease.held_for * 1000), 0) if self._min_hold_ms else 0
-        heir = link.companion(Waiting).heir(self._key)
+        waiting = link.companion(Waiting)
+        cooldown_ms = self._cooldown_ms(lease) if self._min_hold_ms else 0
         try:
-            if heir is not None and not cooldown_ms:
-                return await self._hand_over(link, lease.token, heir)
-            if heir is not None:
-                heir.ask()
-            return await self._free(lease.token, cooldown_ms, link.deadline)
+            if self._key in waiting and not cooldown_ms:
+                return await self._hand_over(link, lease.token, waiting.first(self._key))
+            if self._key in waiting:
+                waiting.first(self._key).ask()
+            return bool(await _RELEASE.on(link, self._key, self._waiters, lease.token, cooldown_ms))
+        except OutcomeUnknownError:
+            return await self._free(link, lease.token, cooldown_ms, unknown=True)
         except asyncio.CancelledError:
             # The request may not have left. Asking twice does no harm.
-            await _quietly(shielded(self._free(lease.token, cooldown_ms, link.deadline), link.deadline + _SOON))
+            again = self._free(link, lease.token, cooldown_ms, unknown=True)
+            await _quietly(shielded(again, link.deadline + _SOON))
             raise
 
-    async def _free(self, token: str, cooldown_ms: int, deadline: float) -> bool:
-        give_up, unknown = monotonic() + deadline, False
-        while True:
+    def _cooldown_ms(self, lease: Lease) -> int:
+        return max(self._min_hold_ms - int(lease.held_for * 1000), 0)
+
+    async def _free(self, link: Link, token: str, cooldown_ms: int, unknown: bool) -> bool:
+        """Free the lock, asking again when a reply is lost; if it is gone then, an earlier request has freed it."""
+        give_up = monotonic() + link.deadline
+        while (left := round(give_up - monotonic(), 2)) >= _SOON:
             try:
-                answer = await _RELEASE(
-                    self._terms.redis, self._key, self._waiters, token, cooldown_ms, deadline=deadline
-                )
+                answer = await _RELEASE.on(link, self._key, self._waiters, token, cooldown_ms, deadline=left)
             except OutcomeUnknownError:
-                deadline = round(give_up - monotonic(), 2)
-                if deadline < _SOON:
-                    raise
                 unknown = True
             else:
-                return bool(answer) or unknown  # gone at the second time: the first one freed it
+                return bool(answer) or unknown
+        raise OutcomeUnknownError(_RELEASE.name, f"no answer came within {link.deadline:g} s")
 
     async def _hand_over(self, link: Link, token: str, heir: Waiter) -> bool:
         sent, inbox = monotonic(), link.subscriptions.inbox if heir.listening else ""
         try:
-            answer: int = await _HAND_OVER(
-                self._terms.redis, self._key, self._fence, self._waiters,
+            answer: int = await _HAND_OVER.on(
+                link, self._key, self._fence, self._waiters,
                 token, heir.token, heir.lease_ms, heir.owner, inbox, heir.waited_us,
             )  # fmt: skip
-        except BaseException as error:
+        except BaseException:
             self._let_ask(link, heir)
-            if not isinstance(error, OutcomeUnknownError):
-                raise
-            await self._free(token, 0, link.deadline)
-            return True
+            raise
         if answer > 0 and not heir.gone:
             heir.granted = (sent, answer)
             heir.bell.ring()
@@ -360,7 +376,7 @@ class Lock:
     def _undo(self, link: Link, token: str, inbox: str = "") -> None:
         """Take back in the background what this token may have left on the server, for as long as that would live."""
         deadline = max(link.deadline, self._terms.lease_ms / 1000)
-        undone = _UNDO(self._terms.redis, self._key, self._waiters, token, inbox, deadline=deadline)
+        undone = _UNDO.on(link, self._key, self._waiters, token, inbox, deadline=deadline)
         background(_quietly(undone), name="redis lock undone")
 
     # Whoever holds it ------------------------------------------------------------------------------------------------
@@ -425,14 +441,28 @@ class Lock:
             return await function(*args, **kwargs)
 
 
-_SOON: Final = 0.02
-"""Seconds, below which there is no time left to ask again."""
+class _Process:
+    """What tells the acquisitions of this process from those of every other."""
+
+    __slots__ = ("numbers", "owner", "prefix")
+
+    def __init__(self) -> None:
+        self.prefix = secrets.token_hex(8)
+        self.numbers = itertools.count(1)
+        self.owner = f"{_HOST} {os.getpid()}"
+
+
+_process = _Process()
+os.register_at_fork(after_in_child=_process.__init__)  # type: ignore[misc]  # a forked child is another process
+
+
+def _next_token() -> str:
+    return f"{_process.prefix}{next(_process.numbers):x}"
 
 
 def _describe_owner() -> bytes:
     task = asyncio.current_task()
-    name = task.get_name() if task is not None else "-"
-    return f"{_HOST} {os.getpid()} {int(time.time())} {name:.100}".encode(errors="replace")
+    return f"{_process.owner} {int(time.time())} {task.get_name() if task else '-':.100}".encode(errors="replace")
 
 
 async def _quietly(work: Awaitable[object]) -> None:

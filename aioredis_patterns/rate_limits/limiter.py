@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from math import inf
 from operator import index
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 from redis.exceptions import RedisError
 
@@ -59,7 +59,7 @@ class Limiter:
     _refund: ClassVar[Script]
     _reserve: ClassVar[Script]
     _cancel: ClassVar[Script]
-    _arguments: tuple[int, ...]
+    _arguments: tuple[bytes, ...]
 
     def __init__(
         self,
@@ -103,12 +103,13 @@ class Limiter:
             OutcomeUnknownError: The reply was lost; the hit may have been counted.
             redis.exceptions.RedisError: Redis failed; the hit was not counted.
         """
-        units = cost if type(cost) is int and 0 < cost <= self._capacity else self._units(cost)
+        units = self._units(cost)
         if not units:
             return await self.peek(subject, 0)
-        key = self._keys.key(self._part, subject)
-        reply = await self._hit(self._redis, key, *self._arguments, units, deadline=self._deadline)
-        return self._decided(reply)
+        decision = await self._ask(self._hit, subject, units)
+        if self._on_event is not None:
+            self._tell(self._on_event, decision)
+        return decision
 
     async def peek(self, subject: KeyPart | None = None, cost: int = 1) -> Decision:
         """Say what a hit would be answered; count nothing, write nothing. One round trip.
@@ -180,8 +181,11 @@ class Limiter:
         except asyncio.CancelledError:
             await shielded(self._give_back(reservation, key, units), _GIVING_BACK)
             raise
-        decision = self._decided((allowed, remaining, 0 if allowed else wait, max(reset - wait, 0)))
-        if not allowed:
+        retry, reset = (0, reset - wait) if allowed else (wait, reset)
+        decision = self._decision((allowed, remaining, retry, reset))
+        if self._on_event is not None:
+            self._tell(self._on_event, decision)
+        if not decision:
             raise RateLimitExceededError(self.name, decision.retry_after)
         return decision
 
@@ -199,20 +203,19 @@ class Limiter:
         return self._decision(await script(self._redis, key, *self._arguments, units, deadline=self._deadline))
 
     def _units(self, cost: int) -> int:
-        """The cost, checked; whatever is above the capacity is as impossible as one above it."""
+        """The cost, checked; all that is above the capacity is as impossible as one above it."""
+        if type(cost) is int and 0 <= cost <= self._capacity:
+            return cost
         return min(check_count(cost, "cost", least=0), self._capacity + 1)
-
-    def _decided(self, reply: Any) -> Decision:
-        decision = self._decision(reply)
-        if self._on_event is not None:
-            outcome = "allowed" if decision.allowed else "denied"
-            emit(self._on_event, LimitDecided(pattern=type(self).__name__, name=self.name, outcome=outcome))
-        return decision
 
     def _decision(self, reply: Any) -> Decision:
         allowed, remaining, retry, reset = reply
         retry_after = retry / _SECOND if retry >= 0 else inf
         return Decision(allowed == 1, self._capacity, remaining, retry_after, reset / _SECOND, self.name)
+
+    def _tell(self, hook: EventHook, decision: Decision) -> None:
+        outcome: Literal["allowed", "denied"] = "allowed" if decision.allowed else "denied"
+        emit(hook, LimitDecided(pattern=type(self).__name__, name=self.name, outcome=outcome))
 
 
 def check_count(value: int, name: str, least: int = 1) -> int:

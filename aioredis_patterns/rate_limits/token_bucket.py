@@ -90,4 +90,4 @@ class TokenBucket(Limiter):
             on_event=on_event,
             prefix=prefix,
         )
-        self._arguments = (gain, unit, self.burst)
+        self._arguments = (b"%d" % gain, b"%d" % unit, b"%d" % self.burst)

@@ -7,6 +7,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from aioredis_patterns.caches import Cache
+from tests.support.waiting import eventually
+
 
 class Paused:
     """Brings `result` once the test says go, and counts."""
@@ -36,3 +39,10 @@ async def listening(redis: Redis, channel: str) -> None:
     async with asyncio.timeout(5):
         while (await redis.pubsub_numsub(channel))[0][1] == 0:  # noqa: ASYNC110  # the state is the server's
             await asyncio.sleep(0.002)
+
+
+async def joined(cache: Cache[Any], key: str, waiters: int) -> None:
+    """Wait until so many wait for the load of a key that runs here."""
+    await eventually(
+        lambda: [flight._waiters for flight in cache._flights._leading.values() if flight._key == key] == [waiters]
+    )

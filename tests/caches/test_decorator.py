@@ -126,5 +126,5 @@ async def test_templates_that_cannot_work(pipelined: Redis, name: str, template:
 
     async def function(a: int, b: int) -> None: ...
 
-    with pytest.raises(ValueError, match="parameter|between"):
+    with pytest.raises(ValueError, match=r"parameter|between"):
         Cache(pipelined, name, ttl=60).cached(key=template)(function)

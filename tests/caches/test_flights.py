@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from aioredis_patterns.caches import Cache, Loading
 from aioredis_patterns.client.connect import connect
 from aioredis_patterns.events import CacheLoaded, CacheRequested
-from tests.caches.paused import Paused, listening
+from tests.caches.paused import Paused, joined, listening
 from tests.support.waiting import eventually
 
 
@@ -64,8 +64,7 @@ async def test_an_error_reaches_all_who_wait(redis: Redis, name: str) -> None:
     waiters = [asyncio.create_task(cache.get_or_load("key", loading)) for _ in range(50)]
     await loading.started.wait()
     waiters.append(asyncio.create_task(cache.get_or_load("key", loading)))
-    await redis.ping()
-    await redis.ping()
+    await joined(cache, "key", 51)
     loading.go.set()
     results = await asyncio.gather(*waiters, return_exceptions=True)
     assert {repr(result) for result in results} == {"LookupError('no such user')"}

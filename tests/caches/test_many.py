@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from aioredis_patterns.caches import Cache, Loading
 from aioredis_patterns.client.connect import connect
-from tests.caches.paused import listening
+from tests.caches.paused import joined, listening
 from tests.support.waiting import eventually
 
 
@@ -158,8 +158,7 @@ async def test_a_batch_outlives_one_of_its_callers(redis: Redis, name: str) -> N
     first = asyncio.create_task(cache.get_or_load_many([1, 2], squares))
     await squares.started.wait()
     second = asyncio.create_task(cache.get_or_load(2, _must_not_load))
-    await redis.ping()
-    await redis.ping()
+    await joined(cache, "2", 2)
     first.cancel()
     await asyncio.wait([first])
     squares.go.set()

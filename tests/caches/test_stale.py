@@ -152,8 +152,7 @@ async def test_early(redis: Redis, name: str) -> None:
 
     await cache.get_or_load("key", load)
     assert await cache.get_or_load("key", _must_not_run) == "old"
-    drawn = 1 - 1e-300  # is 1.0 in a float, so draw the largest below
-    drawn = 1 - 2**-53
+    drawn = 1 - 2**-53  # the largest there is
     key = f"arp:{{{name}|0}}:value:key"
     assert await cache.get_or_load("key", _must_not_run) == "old"  # 37 times 5 ms are far from 60 s
     soon_us = int(await redis.getrange(key, 22, 37)) + 200_000

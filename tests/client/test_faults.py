@@ -18,6 +18,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.client.attach import link_of
+from aioredis_patterns.client.packing import pack_command
+from aioredis_patterns.client.wire import Unanswered
 from aioredis_patterns.embedded import EmbeddedServer, embedded_server
 from aioredis_patterns.errors import OutcomeUnknownError
 from tests.support.faults import Fault, FaultProxy
@@ -129,21 +131,19 @@ async def test_a_blocking_pop_that_lost_its_reply_is_not_repeated(proxy: FaultPr
         await redis.delete(name)
 
 
-async def test_what_a_dead_connection_still_buffers_is_not_executed_later(
-    server: EmbeddedServer, proxy: FaultProxy, name: str
-) -> None:
-    """The reconnect ends the connection before, so a write told as unknown cannot happen after what follows it."""
-    async with connect(proxy.url, deadline=1) as redis, connect(server.url) as direct:
+async def test_a_reconnect_ends_the_connection_before(server: EmbeddedServer, proxy: FaultProxy, name: str) -> None:
+    """What a dead connection still buffers cannot be executed after what the new one sends: the server closes it."""
+    async with connect(proxy.url, deadline=0.3) as redis, connect(server.url) as direct:
         await redis.set(name, "before", ex=60)
         lane = link_of(redis).lanes[0]
         assert lane.identity is not None
         dead = lane.identity[0]
-        proxy.black_hole(replies=False)
+        proxy.black_hole()  # it hides from the server that the client has gone
         with pytest.raises(OutcomeUnknownError):
             await redis.set(name, "late", ex=60)
         lane.reset("the test said so")
         assert dead in await clients_of(direct)
-        proxy.heal()
+        redis.connection_pool.connection_kwargs.update(host=server.host, port=server.port)
         assert await redis.set(name, "after", ex=60)
         assert dead not in await clients_of(direct)
         assert await direct.get(name) == b"after"
@@ -151,6 +151,16 @@ async def test_what_a_dead_connection_still_buffers_is_not_executed_later(
 
 async def clients_of(redis: PipelinedRedis) -> set[str]:
     return {str(client["id"]) for client in await redis.client_list()}
+
+
+async def test_a_silent_connection_is_given_up(proxy: FaultProxy, name: str) -> None:
+    """A connection that is silent for as long as a call may take is dropped, so that later calls get a new one."""
+    async with connect(proxy.url, deadline=0.3) as redis:
+        await redis.ping()
+        proxy.black_hole()
+        with pytest.raises(RedisTimeoutError):
+            await redis.get(name)
+        await eventually(lambda: not link_of(redis).lanes[0].statistics().connected)
 
 
 async def test_latency_and_split_packets_change_nothing(proxy: FaultProxy, name: str) -> None:
@@ -235,6 +245,25 @@ async def test_a_server_that_is_loading_is_waited_for() -> None:
         answers = await asyncio.gather(*(redis.incr("n") for _ in range(20)))
         await restarting
         assert sorted(answers) == list(range(1, 21))
+
+
+async def test_what_was_given_up_before_it_was_sent_never_happens(own_server: EmbeddedServer) -> None:
+    """Of the commands that wait for the server, those cancelled or expired meanwhile are not executed."""
+    async with connect(own_server.url, deadline=20) as redis:
+        await redis.ping()
+        await own_server.kill()
+        await eventually(lambda: not link_of(redis).lanes[0].statistics().connected)
+        calls = [asyncio.create_task(redis.incr("n")) for _ in range(10)]
+        lane = link_of(redis).lanes[0]
+        expired = [lane.submit(pack_command(("INCR", "n")), 0.1) for _ in range(10)]
+        await asyncio.sleep(0)
+        for call in calls[::2]:
+            call.cancel()
+        await asyncio.wait(expired)
+        await own_server.restart()
+        assert await outcomes(calls) == {int: 5, asyncio.CancelledError: 5}
+        assert all(isinstance(future.exception(), Unanswered) for future in expired)
+        assert await redis.get("n") == b"5"
 
 
 async def test_out_of_memory_is_the_servers_own_word(own_server: EmbeddedServer) -> None:

@@ -26,6 +26,7 @@ async def test_a_cluster_serves_every_slot_on_every_node() -> None:
         assert sum(sizes) == 100
         assert all(sizes)
         assert [await replicated_by(master) for master in cluster.masters] == [1, 1, 1]
+        assert all([await settling.in_step(replica) for replica in cluster.replicas])
         for node in cluster.nodes:
             state = await node.ask("CLUSTER", "INFO")
             assert "cluster_slots_ok:16384" in state

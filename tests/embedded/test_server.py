@@ -74,7 +74,7 @@ async def test_a_server_may_listen_on_a_unix_socket_only() -> None:
 async def test_options_override_the_defaults() -> None:
     """What the caller asks of the server, the server does; a password does not keep it from being ready."""
     async with embedded_server(args=(*APPENDING, "--requirepass", "secret")) as server:
-        async with redis_py.Redis.from_url(server.url, password="secret") as redis:  # noqa: S106
+        async with redis_py.Redis.from_url(server.url, password="secret") as redis:
             assert (await redis.config_get("appendonly"))["appendonly"] == "yes"
         with pytest.raises(redis_py.AuthenticationError):
             async with client(server) as redis:
@@ -194,7 +194,7 @@ class BodyError(Exception):
 
 async def test_nothing_is_left_after_the_block(temporary: Path) -> None:
     """When the block ends, by an exception too, the server, its watcher and its directory are gone."""
-    with pytest.raises(BodyError):  # noqa: PT012  # the block is what is tested
+    with pytest.raises(BodyError):  # the block is what is tested
         async with embedded_server(args=OWN) as server:
             assert server.pid in running_in(temporary)
             raise BodyError
@@ -203,11 +203,14 @@ async def test_nothing_is_left_after_the_block(temporary: Path) -> None:
     assert not left_in(temporary)
 
 
-async def test_a_directory_of_the_callers_stays(tmp_path: Path) -> None:
-    """Data in a directory that was given is saved at the end, and there for the next server."""
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_directory_of_the_callers_stays(tmp_path: Path, paused: bool) -> None:
+    """Data in a directory that was given is saved at the end, by a paused server too, and there for the next one."""
     saving = ("--save", "3600", "1")
     async with embedded_server(directory=tmp_path, args=saving) as server, client(server) as redis:
         await redis.set("n", 1)
+        if paused:
+            server.pause()
     async with embedded_server(directory=tmp_path, args=saving) as server, client(server) as redis:
         assert await redis.get("n") == b"1"
 
@@ -247,6 +250,21 @@ async def test_a_cancelled_start_leaves_nothing(temporary: Path, cancelled: Call
     await cancelled(temporary)  # type: ignore[misc]
     await eventually(lambda: not running_in(temporary))
     assert not left_in(temporary)
+
+
+async def test_a_cancelled_restart_leaves_no_process() -> None:
+    """Whoever gives up while the server restarts has a server that is ended, and may be restarted."""
+    async with embedded_server(args=OWN) as server:
+        before = server.pid
+        restart = asyncio.create_task(server.restart())
+        await eventually(lambda: server.pid != before, every=0)
+        restart.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await restart
+        assert server.pid is not None
+        await eventually(lambda: not living(server.pid or 0))
+        await server.restart()
+        assert await process_at(server.url) == server.pid
 
 
 async def test_a_cancelled_block_leaves_nothing(temporary: Path) -> None:

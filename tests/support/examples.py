@@ -2,7 +2,8 @@
 
 An example is what follows `>>>`, or a fenced block of Python, of which only the exceptions count. It may await at its
 top level. It knows the names of its module, the names of the package's top level, and `redis`, a client of the server;
-where it says `redis://localhost:6379`, it gets that server too.
+where it says `redis://localhost:6379`, it gets that server too. Where it defines `main(redis)` or `main(url)`, that is
+called at the end.
 """
 
 from __future__ import annotations
@@ -46,11 +47,12 @@ def whole(code: str) -> Example:
 
 def shows_something(examples: list[Example]) -> bool:
     """Whether the examples do more than define what is never called."""
-    return any(not isinstance(part, SETTING) for example in examples for part in ast.parse(example.source).body)
+    parts = [part for example in examples for part in ast.parse(example.source).body]
+    return any(not isinstance(part, SETTING) or getattr(part, "name", "") == "main" for part in parts)
 
 
 async def run(text: str, url: str, module: ModuleType = aioredis_patterns) -> None:
-    """Run the examples of one text, one after the other with the same names.
+    """Run the examples of one text, one after the other, with the same names.
 
     Raises:
         AssertionError: One of them said something else than it shows.
@@ -60,6 +62,9 @@ async def run(text: str, url: str, module: ModuleType = aioredis_patterns) -> No
         names |= {**vars(module), "redis": redis}
         for example in examples_in(text):
             await check(example, names, url)
+        if "main" in names:
+            given = {"redis": redis, "url": url}
+            await names["main"](*(given[name] for name in inspect.signature(names["main"]).parameters))
 
 
 async def check(example: Example, names: dict[str, Any], url: str) -> None:

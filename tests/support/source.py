@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import tokenize
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -74,9 +76,14 @@ def code_lines(path: Path) -> frozenset[int]:
         for number in range(token.start[0], token.end[0] + 1)
     }
     for _, node in nodes([path], ast.Expr):
-        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        if is_text(node):
             lines -= set(range(node.lineno, (node.end_lineno or 0) + 1))
     return frozenset(lines)
+
+
+def is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is a docstring, of whatever stands before it."""
+    return isinstance(statement, ast.Expr) and isinstance(getattr(statement.value, "value", None), str)
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
@@ -91,3 +98,36 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
             target = f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base
             if target in MODULES:
                 yield node.lineno, target
+
+
+def listed_in(path: Path) -> list[str]:
+    """What the `__all__` of a file lists."""
+    lists = [statement for statement in tree(path).body if targets(statement) == {"__all__"}]
+    return list(ast.literal_eval(lists[0].value)) if lists else []  # type: ignore[attr-defined]
+
+
+def names_in(path: Path) -> set[str]:
+    """The public names that a file makes; those of a package are imported from its own modules."""
+    names: set[str] = set()
+    for statement in tree(path).body:
+        if isinstance(statement, ast.ImportFrom) and path.stem == "__init__":
+            ours = statement.level or (statement.module or "").startswith(NAME)
+            names |= {alias.asname or alias.name for alias in statement.names if ours}
+        elif not re.match(r"\w+ = (TypeVar|ParamSpec)\(", ast.unparse(statement)):
+            names |= targets(statement)
+    return {name for name in names if name[0] != "_"}
+
+
+def described_in(path: Path) -> set[str]:
+    """The constants and aliases of a file that a docstring follows."""
+    return {name for one, two in pairwise(tree(path).body) if is_text(two) for name in targets(one)}
+
+
+def targets(statement: ast.stmt) -> set[str]:
+    """The names that a statement gives a value to."""
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return {name}
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return {name}
+    return set()

@@ -18,7 +18,7 @@ local token, lease, owner, inbox, waited = ARGV[1], ARGV[2], ARGV[3], ARGV[4], A
 local held = redis.call('GET', lock)
 local number = fence_of(held, token)
 if held and not number then
-  if inbox ~= '' then enroll(waiters, inbox, began(waited)) end
+  if inbox ~= '' then enroll(waiters, inbox, clock() - waited) end
   local left = redis.call('PTTL', lock)
   return left < 0 and -1000 or -math.max(left, 1)
 end

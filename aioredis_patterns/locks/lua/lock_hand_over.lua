@@ -20,7 +20,7 @@ if not fence_of(redis.call('GET', lock), token) then return -1 end
 
 local first = redis.call('ZRANGE', waiters, 0, 0, 'WITHSCORES')
 if first[1] and first[1] ~= inbox then
-  local since = began(waited)
+  local since = clock() - waited
   if tonumber(first[2]) < since then
     if inbox ~= '' then enroll(waiters, inbox, since) end
     redis.call('DEL', lock)

@@ -1,0 +1,280 @@
+"""What every lock that one holder has at a time promises, whatever its class."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from aioredis_patterns.client import connect
+from aioredis_patterns.client.attach import link_of
+from aioredis_patterns.embedded import EmbeddedServer
+from aioredis_patterns.errors import LockTimeoutError, OutcomeUnknownError
+from aioredis_patterns.locks import Lock
+from aioredis_patterns.locks._waiting import Waiting
+from tests.support.faults import Command, Fault, FaultProxy
+from tests.support.processes import worker
+from tests.support.waiting import eventually
+
+MUTEXES: dict[str, Callable[..., Any]] = {"Lock": Lock}
+"""Each takes `(redis, name, lease=...)`; later kinds join here."""
+
+
+@pytest.fixture(params=MUTEXES)
+def kind(request: pytest.FixtureRequest) -> str:
+    """The class under test."""
+    return str(request.param)
+
+
+@pytest.fixture
+def make(kind: str) -> Callable[..., Any]:
+    """Makes a lock of the class under test."""
+    return MUTEXES[kind]
+
+
+async def leftovers(redis: Redis, name: str) -> list[Any]:
+    """The keys of a lock on the server, its fence counter apart, and its waiters in the client."""
+    keys = [key async for key in redis.scan_iter(match=f"arp:{{{name}}}:*")]
+    names = [key if isinstance(key, str) else key.decode() for key in keys]
+    return [key for key in names if not key.endswith(":fence")] + ["waiter"] * len(link_of(redis).companion(Waiting))
+
+
+async def nothing_is_left(redis: Redis, name: str) -> None:
+    """Wait until neither the server nor the client keeps anything of the lock."""
+
+    async def clean() -> bool:
+        return not await leftovers(redis, name)
+
+    await eventually(clean)
+
+
+def is_evalsha(command: Command) -> bool:
+    return command[0].upper() in (b"EVALSHA", b"EVAL")
+
+
+async def test_one_task_at_a_time(redis: Redis, name: str, make: Callable[..., Any]) -> None:
+    """Tasks that share a definition are never inside together, and their fences grow in the order of entry."""
+    lock, inside, fences = make(redis, name, lease=10), 0, []
+
+    async def work() -> None:
+        nonlocal inside
+        for _ in range(5):
+            async with lock as lease:
+                inside += 1
+                assert inside == 1
+                fences.append(lease.fence)
+                await asyncio.sleep(0)
+                inside -= 1
+
+    await asyncio.gather(*[work() for _ in range(30)])
+    assert len(fences) == 150
+    assert fences == sorted(set(fences))
+    await nothing_is_left(redis, name)
+
+
+async def test_one_client_at_a_time(url: str, name: str, make: Callable[..., Any]) -> None:
+    """Clients exclude one another, each with definitions of its own."""
+    inside = 0
+
+    async def work() -> None:
+        nonlocal inside
+        async with connect(url) as redis:
+            for _ in range(20):
+                async with make(redis, name, lease=10):
+                    inside += 1
+                    assert inside == 1
+                    await asyncio.sleep(0)
+                    inside -= 1
+
+    await asyncio.gather(*[work() for _ in range(5)])
+
+
+async def test_one_process_at_a_time(kind: str, url: str, name: str) -> None:
+    """Holds of several processes, by the machine's one monotonic clock, never overlap, and their fences only grow."""
+    async with contextlib.AsyncExitStack() as stack:
+        processes = [
+            await stack.enter_async_context(worker("tests.locks.workers:contend", kind, url, name, 10, 25))
+            for _ in range(4)
+        ]
+        said = await asyncio.gather(*[process.line(timeout=50) for process in processes])
+    holds = sorted(tuple(hold) for holds in said for hold in holds)
+    assert len(holds) == 1000
+    assert all(before[1] <= after[0] for before, after in pairwise(holds))
+    assert all(before[2] < after[2] for before, after in pairwise(holds))
+
+
+async def test_try_acquire_answers_at_once(redis: Redis, name: str, make: Callable[..., Any]) -> None:
+    """A held lock is None at once, a free one a lease."""
+    lock = make(redis, name, lease=10)
+    lease = await lock.try_acquire()
+    async with asyncio.timeout(1):
+        assert await lock.try_acquire() is None
+    assert await lease.release()
+    again = await lock.try_acquire()
+    assert again.fence > lease.fence
+    assert await again.release()
+
+
+async def test_acquire_raises_at_its_timeout(redis: Redis, name: str, make: Callable[..., Any]) -> None:
+    """A waiter gives up at its timeout, not earlier and hardly later."""
+    lock = make(redis, name, lease=10)
+    async with lock:
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(LockTimeoutError):
+            await lock.acquire(timeout=0.2)
+        assert 0.2 <= asyncio.get_running_loop().time() - started < 0.35
+    await nothing_is_left(redis, name)
+
+
+async def test_a_killed_holder_frees_it_with_its_lease(
+    kind: str, url: str, pipelined: Redis, name: str, make: Callable[..., Any]
+) -> None:
+    """After kill -9 of the holder's process the next one has the lock when the lease has run out, and a new fence."""
+    async with worker("tests.locks.workers:hold", kind, url, name, 0.6) as process:
+        fence = await process.line()
+        waiter = asyncio.create_task(make(pipelined, name, lease=10).acquire())
+        await asyncio.sleep(0)
+        process.kill()
+        started = asyncio.get_running_loop().time()
+        lease = await waiter
+        assert asyncio.get_running_loop().time() - started < 1.5
+        assert lease.fence > fence
+        await lease.release()
+    await nothing_is_left(pipelined, name)
+
+
+async def test_a_frozen_holder_learns_of_its_loss(
+    kind: str, url: str, pipelined: Redis, name: str, make: Callable[..., Any]
+) -> None:
+    """A holder that was stopped beyond its lease is told when it goes on, and takes nothing from the next holder."""
+    async with worker("tests.locks.workers:hold", kind, url, name, 0.3) as process:
+        fence = await process.line()
+        process.pause()
+        lease = await make(pipelined, name, lease=10).acquire(timeout=5)
+        process.resume()
+        said = await process.line()
+        assert said[0] == "lost"
+        assert lease.fence > fence
+        assert await lease.release()
+
+
+async def test_a_storm_of_cancellations_leaves_nothing(redis: Redis, name: str, make: Callable[..., Any]) -> None:
+    """Cancelled at random moments in every way, holders and waiters leave no key, no place in line and no task."""
+    dice, lock, before = random.Random(11), make(redis, name, lease=30), asyncio.all_tasks()
+
+    async def use() -> None:
+        async with lock:
+            await asyncio.sleep(dice.random() * 0.001)
+
+    async def cancelled(times: int) -> None:
+        task = asyncio.create_task(use())
+        await asyncio.sleep(dice.random() * 0.01)
+        for _ in range(times):
+            task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait([task])
+
+    async def timed_out() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(dice.random() * 0.01):
+                await use()
+
+    async def out_of_scope() -> None:
+        with anyio.move_on_after(dice.random() * 0.01):
+            await use()
+
+    ways = [lambda: cancelled(1), lambda: cancelled(3), timed_out, out_of_scope]
+    for _ in range(10):
+        await asyncio.gather(*[dice.choice(ways)() for _ in range(40)])
+    await nothing_is_left(redis, name)
+    await eventually(lambda: not asyncio.all_tasks() - before - {asyncio.current_task()})
+
+
+async def test_scripts_may_be_flushed(redis: Redis, name: str, make: Callable[..., Any]) -> None:
+    """SCRIPT FLUSH before, within and after a hold is not noticed."""
+    lock = make(redis, name, lease=0.2)
+    for _ in range(3):
+        await redis.script_flush()
+        async with lock as lease:
+            await redis.script_flush()
+            first_end = lease.valid_until
+            await eventually(lambda: lease.valid_until > first_end)  # noqa: B023
+            await redis.script_flush()
+    await nothing_is_left(redis, name)
+
+
+@pytest.mark.parametrize("fault", ["cut_before", "cut_after", "half_reply"])
+async def test_lost_replies_do_not_block_their_caller(
+    own_server: EmbeddedServer, name: str, make: Callable[..., Any], fault: Any
+) -> None:
+    """With a tenth of the requests or replies lost every caller gets the lock, one at a time, with growing fences."""
+    async with FaultProxy(own_server.host, own_server.port, seed=1) as proxy:
+        async with connect(proxy.url) as redis, connect(own_server.url) as direct:
+            proxy.add(Fault(fault, is_evalsha, times=None, probability=0.1))
+            lock, inside, fences = make(redis, name, lease=30), 0, []
+
+            async def work() -> None:
+                nonlocal inside
+                for _ in range(10):
+                    async with lock as lease:
+                        inside += 1
+                        assert inside == 1
+                        fences.append(lease.fence)
+                        await asyncio.sleep(0)
+                        inside -= 1
+
+            async with asyncio.timeout(30):
+                await asyncio.gather(*[work() for _ in range(10)])
+            assert len(fences) == 100
+            assert fences == sorted(set(fences))
+            assert proxy.struck.total() > 3
+            proxy.clear()
+            await nothing_is_left(direct, name)
+
+
+async def test_cancellations_among_lost_replies_leave_nothing(
+    own_server: EmbeddedServer, name: str, make: Callable[..., Any]
+) -> None:
+    """Callers that are cancelled while their replies are lost leave no key behind, long before any lease ends."""
+    dice = random.Random(2)
+    async with FaultProxy(own_server.host, own_server.port, seed=2) as proxy:
+        async with connect(proxy.url) as redis, connect(own_server.url) as direct:
+            lock = make(redis, name, lease=60)
+            proxy.add(Fault("cut_after", is_evalsha, times=None, probability=0.05))
+            proxy.delay(0, 0.002)
+
+            async def use() -> None:
+                async with lock:
+                    await asyncio.sleep(dice.random() * 0.001)
+
+            for _ in range(10):
+                tasks = [asyncio.create_task(use()) for _ in range(20)]
+                for task in tasks:
+                    await asyncio.sleep(dice.random() * 0.004)
+                    task.cancel()
+                await asyncio.wait(tasks)
+            proxy.clear()
+            await nothing_is_left(direct, name)
+            await nothing_is_left(redis, name)
+
+
+async def test_a_black_hole_ends_in_an_error(own_server: EmbeddedServer, name: str, make: Callable[..., Any]) -> None:
+    """When the network swallows everything acquiring ends at the client's deadline, and what it left is undone."""
+    async with FaultProxy(own_server.host, own_server.port) as proxy:
+        async with connect(proxy.url, deadline=0.3) as redis, connect(own_server.url) as direct:
+            lock = make(redis, name, lease=20)
+            await (await lock.acquire()).release()
+            proxy.black_hole(requests=False)
+            started = asyncio.get_running_loop().time()
+            with pytest.raises(OutcomeUnknownError):
+                await lock.acquire()
+            assert asyncio.get_running_loop().time() - started < 0.5
+            proxy.heal()
+            await nothing_is_left(direct, name)
