@@ -36,7 +36,7 @@ from uuid import UUID
 
 from aioredis_patterns._core.json_pydantic import dump_model, is_model, load_model
 
-__all__ = ("dumps", "loads", "typed")
+__all__ = ("Load", "Table", "dumps", "loads", "typed")
 
 Load = Callable[[Any], Any]
 Table = dict[type, Load]

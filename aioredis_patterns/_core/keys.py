@@ -16,7 +16,7 @@ from typing import final
 
 from aioredis_patterns.types import KeyPart
 
-__all__ = ("PREFIX", "Keys", "check_name", "check_part", "escape_glob", "hash_tag", "slot")
+__all__ = ("Keys", "PREFIX", "check_name", "check_part", "escape_glob", "hash_tag", "slot")
 
 PREFIX = "arp"
 """The first part of every key, unless the caller chose another."""

@@ -41,7 +41,7 @@ class Script:
 
     def __init__(
         self,
-        package: str,
+        package: str | None,
         name: str,
         *,
         keys: int = 1,
@@ -53,14 +53,14 @@ class Script:
         self.keys = keys
         self.repeatable = repeatable
         self.lease = lease
-        self.source = read_source(package, name, fragments)
+        self.source = read_source(package or "", name, fragments)
         self._heads: dict[int, bytes] = {}
 
     def taking(self, keys: int) -> Script:
         """The same script for so many keys: for one that does the same to each key it is given."""
         other = copy(self)
         other.keys = keys
-        other._heads = {}
+        other._heads = {}  # noqa: SLF001
         return other
 
     def __call__(

@@ -15,9 +15,10 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from aioredis_patterns.errors import TransportError
 from aioredis_patterns.types import AnyRedis
 
+from .cluster import ClusterLink
 from .link import DEADLINE, Link
 
-__all__ = ("link_of",)
+__all__ = ("close_link", "is_cluster", "link_of")
 
 _ATTRIBUTE = "_aioredis_patterns_link"
 _LINKS = "_aioredis_patterns_links"
@@ -42,9 +43,28 @@ def link_of(redis: AnyRedis) -> Link:
     return link
 
 
+def is_cluster(redis: AnyRedis) -> bool:
+    """Whether the keys of this client are spread over the nodes of a cluster."""
+    return isinstance(_owner(redis), RedisCluster)
+
+
+async def close_link(redis: AnyRedis) -> None:
+    """Close what is attached to this client on the running event loop; calls under way end with an error."""
+    link = _links(redis).get(asyncio.get_running_loop())
+    if link is not None:
+        await link.aclose()
+
+
+def _owner(redis: AnyRedis) -> ConnectionPool | RedisCluster:
+    """What the links of a client belong to: its pool; a cluster client of redis-py's is a pool of its own."""
+    if isinstance(redis, RedisCluster):
+        return redis
+    cluster: RedisCluster | None = getattr(redis, "cluster_client", None)
+    return redis.connection_pool if cluster is None else cluster
+
+
 def _links(redis: AnyRedis) -> dict[asyncio.AbstractEventLoop, Link]:
-    """The links of this client's pool; a cluster client is a pool of its own."""
-    owner = redis if isinstance(redis, RedisCluster) else redis.connection_pool
+    owner = _owner(redis)
     links: dict[asyncio.AbstractEventLoop, Link] | None = getattr(owner, _LINKS, None)
     if links is None:
         links = {}
@@ -56,18 +76,20 @@ def _links(redis: AnyRedis) -> dict[asyncio.AbstractEventLoop, Link]:
 
 
 def _attach(redis: AnyRedis) -> Link:
-    if isinstance(redis, RedisCluster):
-        raise TransportError("cluster clients come later")
-    pool = redis.connection_pool
-    options = pool.connection_kwargs
-    link = Link(
-        pool.make_connection,
-        deadline=getattr(redis, "deadline", DEADLINE),
-        lanes=getattr(redis, "lanes", 1),
-        encoding=options.get("encoding", "utf-8"),
-        errors=options.get("encoding_errors", "strict"),
-        rediscovers=isinstance(pool, SentinelConnectionPool),
-    )
+    owner = _owner(redis)
+    deadline, lanes = getattr(redis, "deadline", DEADLINE), getattr(redis, "lanes", 1)
+    if isinstance(owner, RedisCluster):
+        link: Link = ClusterLink(owner, deadline=deadline, lanes=lanes)
+    else:
+        options = owner.connection_kwargs
+        link = Link(
+            owner.make_connection,
+            deadline=deadline,
+            lanes=lanes,
+            encoding=options.get("encoding", "utf-8"),
+            errors=options.get("encoding_errors", "strict"),
+            rediscovers=isinstance(owner, SentinelConnectionPool),
+        )
     _links(redis)[link.loop] = link
     return link
 
@@ -77,23 +99,20 @@ def _close_together(owner: ConnectionPool | RedisCluster, links: dict[asyncio.Ab
     if isinstance(owner, RedisCluster):
         aclose = owner.aclose
 
-        async def aclose_all() -> None:
-            await _close(links)
+        async def retire_and_close() -> None:
+            link = links.get(asyncio.get_running_loop())
+            if isinstance(link, ClusterLink):
+                await link.retire()
             await aclose()
 
-        owner.aclose = aclose_all  # type: ignore[method-assign]
+        owner.aclose = retire_and_close  # type: ignore[method-assign]
     else:
         disconnect = owner.disconnect
 
         async def disconnect_all(inuse_connections: bool = True) -> None:
-            if inuse_connections:
-                await _close(links)
+            link = links.get(asyncio.get_running_loop())
+            if inuse_connections and link is not None:
+                await link.aclose()
             await disconnect(inuse_connections)
 
         owner.disconnect = disconnect_all  # type: ignore[method-assign]
-
-
-async def _close(links: dict[asyncio.AbstractEventLoop, Link]) -> None:
-    link = links.get(asyncio.get_running_loop())
-    if link is not None:
-        await link.aclose()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, cast, final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -134,9 +135,7 @@ class BlockingReads:
         self._lines.add(line)
         return line
 
-    async def _ask(
-        self, line: _Line, args: tuple[str | bytes | float, ...], block: float | None, asking: bool
-    ) -> Any:
+    async def _ask(self, line: _Line, args: tuple[str | bytes | float, ...], block: float | None, asking: bool) -> Any:
         reply: asyncio.Future[Any] = self._loop.create_future()
         try:
             if asking:
@@ -188,7 +187,7 @@ class BlockingReads:
             self._trimming = None
 
 
-def _trim(reference: weakref.ref[BlockingReads]) -> None:
+def _trim(reference: Callable[[], BlockingReads | None]) -> None:
     # Held weakly: a client that was forgotten is not kept alive by its own timer.
     if (reads := reference()) is not None:
         reads.trim()

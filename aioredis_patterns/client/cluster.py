@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from typing import Any, Final, cast
@@ -43,7 +44,7 @@ from .packing import pack_command
 from .tracking import Tracking
 from .wire import Unanswered
 
-__all__ = ("ClusterLink", "slot_of")
+__all__ = ("ClusterLink", "connection_options", "slot_of")
 
 SLOTS: Final = 16_384
 
@@ -150,9 +151,8 @@ class ClusterLink(Link):
         super().__init__(
             self._make_to_any, deadline=deadline, lanes=0, encoding=encoder.encoding, errors=encoder.encoding_errors
         )
-        options = cluster.connection_kwargs
-        self._connection_class: type[AbstractConnection] = options["connection_class"]
-        self._options = {name: value for name, value in options.items() if name not in _NOT_FOR_SHARING}
+        self._connection_class: Callable[..., AbstractConnection] = cluster.connection_kwargs["connection_class"]
+        self._options = connection_options(cluster)
         self._remap = cluster.nodes_manager.remap_host_port
         self._lanes_each = lanes
         self._starts: list[Address] = [
@@ -370,6 +370,11 @@ class ClusterLink(Link):
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait([self._following])
+
+
+def connection_options(cluster: RedisCluster) -> dict[str, Any]:
+    """The user's options for a connection to a node, without what belongs to redis-py's cluster client."""
+    return {name: value for name, value in cluster.connection_kwargs.items() if name not in _NOT_FOR_SHARING}
 
 
 def slot_of(key: Any) -> int:

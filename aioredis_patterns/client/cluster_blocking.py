@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, Protocol, final
+from typing import Any, Final, Protocol, TypeVar, final
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from aioredis_patterns.errors import TransportError
 
 from .blocking import BlockingReads
 from .dialing import Dialer
 from .routes import blocking_key
 
-__all__ = ("Address", "ClusterReads", "Owners")
+__all__ = ("Address", "ClusterReads", "Owners", "at_owner")
+
+T = TypeVar("T")
 
 Address = tuple[str, int]
 """Host and port of a node."""
 
 _PAUSE: Final = 0.05
+_NOT_EXECUTED: Final = (AskError, TryAgainError, ClusterDownError, RedisConnectionError)
 
 
 class Owners(Protocol):
@@ -34,6 +41,37 @@ class Owners(Protocol):
     def follow(self) -> None: ...
 
     def connection_to(self, address: Address) -> AbstractConnection: ...
+
+
+async def at_owner(owners: Owners, key: Any, attempt: Callable[[Address, bool], Awaitable[T]]) -> T:
+    """Do something at the node that owns a key, elsewhere when it is refused there, until the deadline.
+
+    Args:
+        owners: Knows who owns which slot.
+        key: The key.
+        attempt: Called with the node's address, and whether to say ASKING first.
+
+    Returns:
+        What the attempt gave that was not refused.
+    """
+    address, asking = owners.address(key), False
+    expires = owners.loop.time() + owners.deadline
+    while True:
+        began = owners.loop.time()
+        try:
+            return await attempt(address, asking)
+        except _NOT_EXECUTED as error:
+            now = owners.loop.time()
+            if now - began > owners.deadline:
+                expires = now + owners.deadline  # it was accepted, and refused after it had blocked
+            if now >= expires:
+                raise
+            if isinstance(error, AskError):
+                address, asking = owners.redirect(error, address), not isinstance(error, MovedError)
+                continue
+        owners.follow()
+        await asyncio.sleep(_PAUSE)
+        address, asking = owners.address(key), False
 
 
 @final
@@ -64,28 +102,19 @@ class ClusterReads:
             redis.exceptions.ConnectionError: No connection could be opened within the deadline.
             redis.exceptions.ResponseError: The server refused the command.
         """
-        address, asking = self._owners.address(blocking_key(args)), False
-        expires = self._owners.loop.time() + self._owners.deadline
-        while True:
-            try:
-                return await self._reads(address).call(*args, block=block, asking=asking)
-            except AskError as error:
-                asking = not isinstance(error, MovedError)
-                address = self._owners.redirect(error, address)
-                if self._owners.loop.time() > expires + (block or 0):
-                    raise
-            except (TryAgainError, ClusterDownError):
-                if self._owners.loop.time() > expires:
-                    raise
-                self._owners.follow()
-                await asyncio.sleep(_PAUSE)
-                address, asking = self._owners.address(blocking_key(args)), False
+        key = blocking_key(args)
+        if key is None:
+            raise TransportError(f"{args[0]!r} does not block on a key")
+        return await at_owner(
+            self._owners, key, lambda at, asking: self._reads(at).call(*args, block=block, asking=asking)
+        )
 
     def _reads(self, address: Address) -> BlockingReads:
         reads = self._nodes.get(address)
         if reads is None:
-            dialer = Dialer(partial(self._owners.connection_to, address), timeout=self._owners.deadline)
-            reads = self._nodes[address] = BlockingReads(dialer, deadline=self._owners.deadline)
+            patience = self._owners.deadline / 5  # for a node that may be gone for good
+            dialer = Dialer(partial(self._owners.connection_to, address), timeout=patience)
+            reads = self._nodes[address] = BlockingReads(dialer, deadline=patience)
         return reads
 
     async def retire(self) -> None:

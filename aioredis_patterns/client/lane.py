@@ -24,7 +24,18 @@ from .batch import Batch
 from .dialing import Dialer
 from .wire import Wire
 
-__all__ = ("SWEEP", "Greeting", "Host", "Lane", "LaneStatistics", "forget")
+__all__ = (
+    "ADMITTED",
+    "BACKLOG_BYTES",
+    "BATCH_BYTES",
+    "Greeting",
+    "Host",
+    "IN_FLIGHT",
+    "Lane",
+    "LaneStatistics",
+    "SWEEP",
+    "forget",
+)
 
 SWEEP = 0.02
 """Seconds between two looks at the deadlines."""

@@ -31,7 +31,7 @@ from .subscriptions import Subscriptions
 from .tracking import Tracking
 from .wire import Unanswered
 
-__all__ = ("DEADLINE", "RECOVERABLE", "Link", "Request", "tag_of", "verdict")
+__all__ = ("DEADLINE", "Link", "RECOVERABLE", "Request", "tag_of", "verdict")
 
 T = TypeVar("T")
 

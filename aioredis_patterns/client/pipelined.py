@@ -20,7 +20,7 @@ from .private import execute_private
 from .redis_py import careful_options
 from .routes import READ, WORDS, find_flags, key_of
 
-__all__ = ("PipelinedRedis",)
+__all__ = ("PipelinedRedis", "find_callback", "shaped")
 
 find_callback: Final[Callable[[Any, str], Any]] = dict.get
 """Past the upper-casing of redis-py's dictionary: the names that get here are upper case."""
@@ -89,7 +89,7 @@ class PipelinedRedis(Redis):
                 return options[EMPTY_RESPONSE]
             raise
         callback = find_callback(mine.callbacks, name)
-        return reply if callback is None else await _shaped(callback, reply, options)
+        return reply if callback is None else await shaped(callback, reply, options)
 
     async def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:  # type: ignore[override]
         """Call a script by its SHA1: `execute_command`, without what EVALSHA has no use for."""
@@ -135,7 +135,7 @@ class _Route:
         return self.lane
 
 
-async def _shaped(callback: Any, reply: Any, options: dict[str, Any]) -> Any:
+async def shaped(callback: Any, reply: Any, options: dict[str, Any]) -> Any:
     """The reply as redis-py's own callback for the command makes it."""
     for internal in (NEVER_DECODE, EMPTY_RESPONSE, "keys"):
         options.pop(internal, None)

@@ -17,7 +17,7 @@ import asyncio
 import contextvars
 import secrets
 import weakref
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, final
@@ -309,7 +309,7 @@ class Subscriptions:
         self._hang_up("the client was closed")
 
 
-def _look_after(reference: weakref.ref[Subscriptions], wire: Wire) -> None:
+def _look_after(reference: Callable[[], Subscriptions | None], wire: Wire) -> None:
     # Held weakly: a client that was forgotten is not kept alive by its own timer.
     subscriptions = reference()
     if subscriptions is not None and subscriptions.beat(wire):

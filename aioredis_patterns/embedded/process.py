@@ -164,16 +164,16 @@ class ServerProcess:
         return "".join(f"\n    {line}" for line in lines)
 
     async def stop(self) -> None:
-        """Ask it to end, which saves what it was told to save; after 2 s end it."""
+        """Ask it to end, which saves what it was told to save; after 2 s end it. A cancellation waits."""
         self.popen.send_signal(signal.SIGTERM)
         self.popen.send_signal(signal.SIGCONT)  # one that is paused hears it too
         try:
-            await self._reaped(_STOP_TIMEOUT)
+            await shielded(self._reaped(_STOP_TIMEOUT), _STOP_TIMEOUT + 1)
         finally:
             await self.kill()
 
     async def kill(self) -> None:
-        """End it at once, together with its watcher and with any child that saves for it; a cancellation waits."""
+        """End it at once, together with its watcher and with any child that saves for it. A cancellation waits."""
         popen = self.popen
         if popen.stdin is None or popen.stdin.closed:
             return

@@ -219,7 +219,8 @@ async def embedded_servers(
     Example:
         ```python
         async with embedded_servers(5) as servers:
-            clients = [connect(server.url) for server in servers]
+            versions = {server.version for server in servers}
+            await servers[0].kill()  # the other four go on
         ```
     """
     found = str(find_program(program))

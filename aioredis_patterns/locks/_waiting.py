@@ -26,9 +26,21 @@ class Waiter:
         since: When it began to wait, as `time.monotonic` counts.
     """
 
-    __slots__ = ("bell", "failure", "first", "gone", "granted", "lease_ms", "listening", "owner", "served", "since", "token")
+    __slots__ = (
+        "bell",
+        "failure",
+        "first",
+        "gone",
+        "granted",
+        "lease_ms",
+        "listening",
+        "owner",
+        "served",
+        "since",
+        "token",
+    )
 
-    def __init__(self, token: str, owner: bytes, lease_ms: int, since: float) -> None:
+    def __init__(self, token: str, owner: str | bytes, lease_ms: int, since: float) -> None:
         self.token, self.owner, self.lease_ms, self.since = token, owner, lease_ms, since
         self.bell = Bell()
         self.first = False  # it is its turn to ask the server

@@ -221,7 +221,9 @@ class Lease:
         error.add_note(str(loss))
 
     def __repr__(self) -> str:
-        state = f"valid for {self.valid_for:.3f} s" if self._open else f"lost: {self._loss}" if self._loss else "released"
+        state = (
+            f"valid for {self.valid_for:.3f} s" if self._open else f"lost: {self._loss}" if self._loss else "released"
+        )
         return f"<Lease of {self._terms.pattern} {self.name!r}, fence {self.fence}, {state}>"
 
     def _check(self) -> None:
@@ -277,10 +279,10 @@ class Lease:
 
     def _set_validity(self, sent: float, lease_ms: int) -> None:
         lease = lease_ms / 1000
-        self.valid_until = sent + lease
-        last = not self._terms.renew or self.valid_until >= self._ends - _MILLISECOND
-        self.patience = lease if last else lease / 3
-        self.due = sent + self.patience
+        self.valid_until = valid_until = sent + lease
+        last = not self._terms.renew or valid_until >= self._ends - _MILLISECOND
+        self.patience = patience = lease if last else lease / 3
+        self.due = sent + patience
 
     def _tell(self) -> None:
         terms = self._terms

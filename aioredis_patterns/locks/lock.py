@@ -226,7 +226,7 @@ class Lock:
             try:
                 answer = await _ACQUIRE.on(
                     link, self._key, self._fence, self._waiters,
-                    token, self._terms.lease_ms, owner, "", 0, deadline=deadline,
+                    token, self._terms.lease_ms, owner, deadline=deadline,
                 )  # fmt: skip
             except OutcomeUnknownError:
                 answer = _UNKNOWN
@@ -238,19 +238,20 @@ class Lock:
         return self._new_lease(link, token, answer, sent) if answer > 0 else None
 
     async def _ask(
-        self, link: Link, token: str, owner: bytes, give_up: float, inbox: str = "", waited_us: int = 0
+        self, link: Link, token: str, owner: str | bytes, give_up: float, *place: str | int
     ) -> tuple[float, int]:
         """Ask for the lock: when it was asked, and the fence or minus the ms that another holds it.
 
         A lost reply is asked for again. The script answers a token that has the lock already with its fence, and with
-        a new lease, so the validity counts from the request that was answered.
+        a new lease, so the validity counts from the request that was answered. With a `place` (inbox and microseconds
+        waited) the client is woken when the lock becomes free.
         """
         while (left := round(give_up - monotonic(), 2)) >= _SOON:
             sent = monotonic()
             try:
                 answer: int = await _ACQUIRE.on(
                     link, self._key, self._fence, self._waiters,
-                    token, self._terms.lease_ms, owner, inbox, waited_us, deadline=left,
+                    token, self._terms.lease_ms, owner, *place, deadline=left,
                 )  # fmt: skip
             except OutcomeUnknownError:
                 continue
@@ -271,8 +272,9 @@ class Lock:
         waiting, key = link.companion(Waiting), self._key
         waiter = Waiter(_next_token(), _describe_owner(), self._terms.lease_ms, started)
         waiting.join(key, waiter)
+        timer = asyncio.timeout(None if limit is None else started + limit - monotonic())
         try:
-            async with asyncio.timeout(None if limit is None else started + limit - monotonic()) as timer:
+            async with timer:
                 sent, fence = await self._take_turn(link, waiter)
         except BaseException as error:
             alone = not waiting.leave(key, waiter, holding=False)
@@ -320,34 +322,34 @@ class Lock:
         """Free the lock, or give it to the next task of this client; whether it was still held."""
         link = link_of(self._terms.redis)
         waiting = link.companion(Waiting)
-        cooldown_ms = self._cooldown_ms(lease) if self._min_hold_ms else 0
+        cooldown = self._cooldown(lease) if self._min_hold_ms else ()
         try:
-            if self._key in waiting and not cooldown_ms:
+            if self._key in waiting and not cooldown:
                 return await self._hand_over(link, lease.token, waiting.first(self._key))
             if self._key in waiting:
                 waiting.first(self._key).ask()
-            return bool(await _RELEASE.on(link, self._key, self._waiters, lease.token, cooldown_ms))
+            return bool(await _RELEASE.on(link, self._key, self._waiters, lease.token, *cooldown))
         except OutcomeUnknownError:
-            return await self._free(link, lease.token, cooldown_ms, unknown=True)
+            return await self._free_again(link, lease.token, cooldown)
         except asyncio.CancelledError:
             # The request may not have left. Asking twice does no harm.
-            again = self._free(link, lease.token, cooldown_ms, unknown=True)
-            await _quietly(shielded(again, link.deadline + _SOON))
+            await _quietly(shielded(self._free_again(link, lease.token, cooldown), link.deadline + _SOON))
             raise
 
-    def _cooldown_ms(self, lease: Lease) -> int:
-        return max(self._min_hold_ms - int(lease.held_for * 1000), 0)
+    def _cooldown(self, lease: Lease) -> tuple[int, ...]:
+        """The ms that the lock has to stay closed, if any."""
+        left_ms = self._min_hold_ms - int(lease.held_for * 1000)
+        return (left_ms,) if left_ms > 0 else ()
 
-    async def _free(self, link: Link, token: str, cooldown_ms: int, unknown: bool) -> bool:
-        """Free the lock, asking again when a reply is lost; if it is gone then, an earlier request has freed it."""
+    async def _free_again(self, link: Link, token: str, cooldown: tuple[int, ...]) -> bool:
+        """Free the lock when an answer to the same request did not come: if it is gone now, that one has freed it."""
         give_up = monotonic() + link.deadline
         while (left := round(give_up - monotonic(), 2)) >= _SOON:
             try:
-                answer = await _RELEASE.on(link, self._key, self._waiters, token, cooldown_ms, deadline=left)
+                await _RELEASE.on(link, self._key, self._waiters, token, *cooldown, deadline=left)
             except OutcomeUnknownError:
-                unknown = True
-            else:
-                return bool(answer) or unknown
+                continue
+            return True
         raise OutcomeUnknownError(_RELEASE.name, f"no answer came within {link.deadline:g} s")
 
     async def _hand_over(self, link: Link, token: str, heir: Waiter) -> bool:
@@ -404,7 +406,9 @@ class Lock:
     async def __aenter__(self) -> Lease:
         task = asyncio.current_task()
         if self._timeout is None and any(lease.valid_for for lease in self._entered.get(task, ())):
-            raise LockError(self.name, f"this task holds lock {self.name!r} already, and would wait for itself for ever")
+            raise LockError(
+                self.name, f"this task holds lock {self.name!r} already, and would wait for itself for ever"
+            )
         lease = await self.acquire()
         await lease.__aenter__()
         self._entered.setdefault(task, []).append(lease)
@@ -460,9 +464,10 @@ def _next_token() -> str:
     return f"{_process.prefix}{next(_process.numbers):x}"
 
 
-def _describe_owner() -> bytes:
+def _describe_owner() -> str | bytes:
     task = asyncio.current_task()
-    return f"{_process.owner} {int(time.time())} {task.get_name() if task else '-':.100}".encode(errors="replace")
+    text = f"{_process.owner} {int(time.time())} {task.get_name() if task else '-':.100}"
+    return text if text.isascii() else text.encode(errors="replace")
 
 
 async def _quietly(work: Awaitable[object]) -> None:

@@ -113,12 +113,11 @@ async def test_a_lost_connection_rings_every_bell(redis: Redis, listeners: Subsc
 
 async def test_a_server_that_comes_back_is_listened_to_again(own_server: EmbeddedServer, name: str) -> None:
     """Listeners outlive a restart of the server."""
-    async with connect(own_server.url) as redis:
-        async with link_of(redis).subscriptions.listen(name) as bell:
-            await own_server.restart()
-            assert await bell.wait(10)
-            assert await redis.publish(name, "x") == 1
-            assert await bell.wait(5)
+    async with connect(own_server.url) as redis, link_of(redis).subscriptions.listen(name) as bell:
+        await own_server.restart()
+        assert await bell.wait(10)
+        assert await redis.publish(name, "x") == 1
+        assert await bell.wait(5)
 
 
 async def test_a_silent_connection_is_replaced(
@@ -126,12 +125,11 @@ async def test_a_silent_connection_is_replaced(
 ) -> None:
     """A server that does not answer a sign of life is given up, and listened to again when it answers."""
     monkeypatch.setattr(subscriptions, "HEARTBEAT", 0.1)
-    async with connect(own_server.url) as redis:
-        async with link_of(redis).subscriptions.listen(name) as bell:
-            own_server.pause()
-            await eventually(lambda: not link_of(redis).subscriptions.connected)
-            own_server.resume()
-            assert await bell.wait(10)
+    async with connect(own_server.url) as redis, link_of(redis).subscriptions.listen(name) as bell:
+        own_server.pause()
+        await eventually(lambda: not link_of(redis).subscriptions.connected)
+        own_server.resume()
+        assert await bell.wait(10)
 
 
 async def test_an_idle_connection_is_closed(pipelined: Redis, name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from contextlib import AsyncExitStack
 
@@ -22,4 +23,6 @@ async def main(count: int) -> None:
         await orphaned.wait()
 
 
+# A shell that runs the tests in the background has told all its children to ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(main(int(sys.argv[1])))

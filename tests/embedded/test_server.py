@@ -277,6 +277,18 @@ async def test_a_cancelled_block_leaves_nothing(temporary: Path) -> None:
     assert not left_in(temporary)
 
 
+async def test_a_cancelled_block_saves(tmp_path: Path) -> None:
+    """A cancellation does not keep a server with a directory of the caller's from saving."""
+    saving = ("--save", "3600", "1")
+    with anyio.CancelScope() as scope:
+        async with embedded_server(directory=tmp_path, args=saving) as server:
+            await server.ask("SET", "n", 1)
+            scope.cancel()
+            await anyio.sleep_forever()
+    async with embedded_server(directory=tmp_path, args=saving) as server:
+        assert await server.ask("GET", "n") == "1"
+
+
 async def test_a_failed_start_shows_the_log(temporary: Path) -> None:
     """The error has what the server said, and nothing is left."""
     with pytest.raises(ServerUnavailableError, match=r"(?s)ended with status 1.*nonsense"):
@@ -335,6 +347,16 @@ async def test_a_port_taken_meanwhile_is_given_up_for_another(monkeypatch: pytes
             assert second.port != first.port
             assert await process_at(second.url) == second.pid
             assert await process_at(first.url) == first.pid
+
+
+async def test_ports_that_are_all_taken_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search for a port ends, and says what it looked for."""
+    async with embedded_server(args=OWN) as first:
+        monkeypatch.setattr(process_module, "_PORT_ATTEMPTS", 2)
+        monkeypatch.setattr(process_module, "_free_port", lambda: first.port)
+        with pytest.raises(ServerUnavailableError, match="no free port in 2 attempts"):
+            async with embedded_server(args=OWN):
+                pass
 
 
 async def test_a_wanted_port_is_the_port() -> None:

@@ -710,14 +710,18 @@ def test_a_name_that_makes_no_sense_is_refused(name: Any) -> None:
         Lock(Redis(), name)
 
 
-@pytest.mark.parametrize("option", [{"on_lost": "explode"}, {"timeout": -1}, {"min_hold": -1}, {"max_hold": 0}, {"x": 1}])
+@pytest.mark.parametrize(
+    "option", [{"on_lost": "explode"}, {"timeout": -1}, {"min_hold": -1}, {"max_hold": 0}, {"x": 1}]
+)
 def test_an_option_that_makes_no_sense_is_refused(option: dict[str, Any]) -> None:
     """Before any command is sent, an unknown one too."""
     with pytest.raises((ValueError, TypeError)):
         Lock(Redis(), "name", **option)
 
 
-@pytest.mark.parametrize("odd", ["{braces}", "nul\0", "line\r\nbreak", "glob*?[a]", "space d", "ünïcödé", "a}b{c", "%7B"])
+@pytest.mark.parametrize(
+    "odd", ["{braces}", "nul\0", "line\r\nbreak", "glob*?[a]", "space d", "ünïcödé", "a}b{c", "%7B"]
+)
 async def test_odd_names_work(pipelined: Redis, name: str, odd: str) -> None:
     """Names with braces, control characters, globs and spaces lock themselves and nothing else."""
     lock, plain = Lock(pipelined, name + odd), Lock(pipelined, name)

@@ -215,28 +215,31 @@ async def test_lost_replies_do_not_block_their_caller(
     own_server: EmbeddedServer, name: str, make: Callable[..., Any], fault: Any
 ) -> None:
     """With a tenth of the requests or replies lost every caller gets the lock, one at a time, with growing fences."""
-    async with FaultProxy(own_server.host, own_server.port, seed=1) as proxy:
-        async with connect(proxy.url) as redis, connect(own_server.url) as direct:
-            proxy.add(Fault(fault, is_evalsha, times=None, probability=0.1))
-            lock, inside, fences = make(redis, name, lease=30), 0, []
+    async with (
+        FaultProxy(own_server.host, own_server.port, seed=1) as proxy,
+        connect(proxy.url) as redis,
+        connect(own_server.url) as direct,
+    ):
+        proxy.add(Fault(fault, is_evalsha, times=None, probability=0.1))
+        lock, inside, fences = make(redis, name, lease=30), 0, []
 
-            async def work() -> None:
-                nonlocal inside
-                for _ in range(10):
-                    async with lock as lease:
-                        inside += 1
-                        assert inside == 1
-                        fences.append(lease.fence)
-                        await asyncio.sleep(0)
-                        inside -= 1
+        async def work() -> None:
+            nonlocal inside
+            for _ in range(10):
+                async with lock as lease:
+                    inside += 1
+                    assert inside == 1
+                    fences.append(lease.fence)
+                    await asyncio.sleep(0)
+                    inside -= 1
 
-            async with asyncio.timeout(30):
-                await asyncio.gather(*[work() for _ in range(10)])
-            assert len(fences) == 100
-            assert fences == sorted(set(fences))
-            assert proxy.struck.total() > 3
-            proxy.clear()
-            await nothing_is_left(direct, name)
+        async with asyncio.timeout(30):
+            await asyncio.gather(*[work() for _ in range(10)])
+        assert len(fences) == 100
+        assert fences == sorted(set(fences))
+        assert proxy.struck.total() > 3
+        proxy.clear()
+        await nothing_is_left(direct, name)
 
 
 async def test_cancellations_among_lost_replies_leave_nothing(
@@ -244,37 +247,43 @@ async def test_cancellations_among_lost_replies_leave_nothing(
 ) -> None:
     """Callers that are cancelled while their replies are lost leave no key behind, long before any lease ends."""
     dice = random.Random(2)
-    async with FaultProxy(own_server.host, own_server.port, seed=2) as proxy:
-        async with connect(proxy.url) as redis, connect(own_server.url) as direct:
-            lock = make(redis, name, lease=60)
-            proxy.add(Fault("cut_after", is_evalsha, times=None, probability=0.05))
-            proxy.delay(0, 0.002)
+    async with (
+        FaultProxy(own_server.host, own_server.port, seed=2) as proxy,
+        connect(proxy.url) as redis,
+        connect(own_server.url) as direct,
+    ):
+        lock = make(redis, name, lease=60)
+        proxy.add(Fault("cut_after", is_evalsha, times=None, probability=0.05))
+        proxy.delay(0, 0.002)
 
-            async def use() -> None:
-                async with lock:
-                    await asyncio.sleep(dice.random() * 0.001)
+        async def use() -> None:
+            async with lock:
+                await asyncio.sleep(dice.random() * 0.001)
 
-            for _ in range(10):
-                tasks = [asyncio.create_task(use()) for _ in range(20)]
-                for task in tasks:
-                    await asyncio.sleep(dice.random() * 0.004)
-                    task.cancel()
-                await asyncio.wait(tasks)
-            proxy.clear()
-            await nothing_is_left(direct, name)
-            await nothing_is_left(redis, name)
+        for _ in range(10):
+            tasks = [asyncio.create_task(use()) for _ in range(20)]
+            for task in tasks:
+                await asyncio.sleep(dice.random() * 0.004)
+                task.cancel()
+            await asyncio.wait(tasks)
+        proxy.clear()
+        await nothing_is_left(direct, name)
+        await nothing_is_left(redis, name)
 
 
 async def test_a_black_hole_ends_in_an_error(own_server: EmbeddedServer, name: str, make: Callable[..., Any]) -> None:
     """When the network swallows everything acquiring ends at the client's deadline, and what it left is undone."""
-    async with FaultProxy(own_server.host, own_server.port) as proxy:
-        async with connect(proxy.url, deadline=0.3) as redis, connect(own_server.url) as direct:
-            lock = make(redis, name, lease=20)
-            await (await lock.acquire()).release()
-            proxy.black_hole(requests=False)
-            started = asyncio.get_running_loop().time()
-            with pytest.raises(OutcomeUnknownError):
-                await lock.acquire()
-            assert asyncio.get_running_loop().time() - started < 0.5
-            proxy.heal()
-            await nothing_is_left(direct, name)
+    async with (
+        FaultProxy(own_server.host, own_server.port) as proxy,
+        connect(proxy.url, deadline=0.3) as redis,
+        connect(own_server.url) as direct,
+    ):
+        lock = make(redis, name, lease=20)
+        await (await lock.acquire()).release()
+        proxy.black_hole(requests=False)
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(OutcomeUnknownError):
+            await lock.acquire()
+        assert asyncio.get_running_loop().time() - started < 0.5
+        proxy.heal()
+        await nothing_is_left(direct, name)

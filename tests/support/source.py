@@ -100,6 +100,17 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, target
 
 
+def reached(graph: dict[str, set[str]], start: str) -> set[str]:
+    """Every module that importing one imports."""
+    seen: set[str] = set()
+    todo = [start]
+    while todo:
+        new = graph[todo.pop()] - seen
+        seen |= new
+        todo += new
+    return seen
+
+
 def listed_in(path: Path) -> list[str]:
     """What the `__all__` of a file lists."""
     lists = [statement for statement in tree(path).body if targets(statement) == {"__all__"}]

@@ -8,8 +8,8 @@
 --   1 token    without spaces
 --   2 lease    ms
 --   3 owner    text
---   4 inbox    channel; empty when the caller does not wait
---   5 waited   us
+--   4 inbox    channel of the client; absent when the caller does not wait
+--   5 waited   us that it has waited; absent with it
 -- Returns
 --   integer: the fence when it is the token's now, else minus the time that the other's lease has left (ms)
 local lock, fence, waiters = KEYS[1], KEYS[2], KEYS[3]
@@ -18,7 +18,7 @@ local token, lease, owner, inbox, waited = ARGV[1], ARGV[2], ARGV[3], ARGV[4], A
 local held = redis.call('GET', lock)
 local number = fence_of(held, token)
 if held and not number then
-  if inbox ~= '' then enroll(waiters, inbox, clock() - waited) end
+  if inbox then enroll(waiters, inbox, clock() - waited) end
   local left = redis.call('PTTL', lock)
   return left < 0 and -1000 or -math.max(left, 1)
 end
@@ -28,5 +28,5 @@ if number then
 else
   number = take(lock, fence, token, lease, owner)
 end
-if inbox ~= '' then redis.call('ZREM', waiters, inbox) end
+if inbox then redis.call('ZREM', waiters, inbox) end
 return number

@@ -5,7 +5,7 @@
 --   2 waiters   zset: inboxes of the clients that wait, by the time they began (us)
 -- ARGV
 --   1 token     of the holder
---   2 cooldown  ms that the lock stays closed; 0 to free it at once
+--   2 cooldown  ms that the lock stays closed; absent to free it at once
 -- Returns
 --   integer: 1 when the token held it, 0 when it did not
 local lock, waiters = KEYS[1], KEYS[2]
@@ -14,7 +14,7 @@ local token, cooldown = ARGV[1], ARGV[2]
 local held = redis.call('GET', lock)
 if not fence_of(held, token) then return 0 end
 
-if cooldown ~= '0' then
+if cooldown then
   redis.call('SET', lock, '-' .. string.sub(held, #token + 1), 'PX', cooldown)
   return 1
 end

@@ -3,12 +3,12 @@
 -- zero is what reservations have taken in advance. No string is a full bucket.
 
 -- The shares held now, the time they are counted for, and the shares that a microsecond adds until the next write.
-local function read_bucket(stored, now, gain, unit, full)
+local function read_bucket(stored, now, gain, unit, full, backlog)
   local level, stamp, old_gain, old_unit = string.match(stored or '', '^(-?%d+) (%d+) ([1-9]%d*) ([1-9]%d*)$')
-  level, stamp, old_gain, old_unit = tonumber(level), tonumber(stamp), tonumber(old_gain), tonumber(old_unit)
-  if not level or level < -2 ^ 53 then
+  if not level then
     return full, now, gain
   end
+  level, stamp, old_gain, old_unit = tonumber(level), tonumber(stamp), tonumber(old_gain), tonumber(old_unit)
   level = level + math.max(now - stamp, 0) * old_gain
   if old_gain ~= gain or old_unit ~= unit then
     -- What was earned before the limit changed was earned at the old rate.
@@ -18,21 +18,22 @@ local function read_bucket(stored, now, gain, unit, full)
   end
   -- A clock that stepped back earns nothing until it is where it was, or a whole refill has passed.
   stamp = math.min(math.max(stamp, now), now + math.ceil(full / gain))
-  return math.min(level, full), stamp, gain
+  return math.max(math.min(level, full), -backlog * unit), stamp, gain
 end
 
 -- Microseconds until the bucket has gained so many shares.
 local function filling(shares, stamp, now, gain)
-  return stamp - now + math.ceil(shares / gain)
+  return shares > 0 and stamp - now + math.ceil(shares / gain) or 0
 end
 
 -- Stores a bucket until it is full; then its absence says the same.
 local function write_bucket(bucket, level, stamp, gain, unit, reset)
   local state = string.format('%.0f %.0f %.0f %.0f', level, stamp, gain, unit)
   redis.call('SET', bucket, state, 'PX', string.format('%.0f', math.floor(reset / 1000) + 2))
+  return state
 end
 
--- Keeps a bucket that is not taken from as it is, unless its rate or its time to live are another's.
+-- Leaves a bucket that nothing is taken from as it is, unless its rate or its time to live is another's.
 local function keep_bucket(bucket, level, stamp, gain, unit, reset, speed)
   local left = redis.call('PTTL', bucket)
   if left ~= -2 and (speed ~= gain or math.abs(left - reset / 1000) > 5) then

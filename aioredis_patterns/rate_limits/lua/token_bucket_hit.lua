@@ -5,22 +5,24 @@
 --   1 gain      shares per us
 --   2 unit      shares per token
 --   3 capacity  tokens
---   4 cost      tokens
+--   4 backlog   tokens that may be reserved in advance
+--   5 cost      tokens
 -- Returns
 --   1 allowed    1 or 0
 --   2 remaining  tokens
---   3 retry      us until the same hit passes; -1 never
+--   3 retry      us until the same hit passes; 0 it did, -1 never
 --   4 reset      us until the bucket is full
 local bucket = KEYS[1]
-local gain, unit, capacity, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local gain, unit, capacity = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local backlog, cost = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local now, full = server_us(), capacity * unit
-local level, stamp, speed = read_bucket(redis.call('GET', bucket), now, gain, unit, full)
+local level, stamp, speed = read_bucket(redis.call('GET', bucket), now, gain, unit, full, backlog)
 local left = level - cost * unit
 if left < 0 then
   local reset = filling(full - level, stamp, now, gain)
-  local retry = cost > capacity and -1 or filling(-left, stamp, now, gain)
   keep_bucket(bucket, level, stamp, gain, unit, reset, speed)
+  local retry = cost > capacity and -1 or filling(-left, stamp, now, gain)
   return { 0, math.max(math.floor(level / unit), 0), retry, reset }
 end
 

@@ -5,24 +5,25 @@
 --   1 gain      shares per us
 --   2 unit      shares per token
 --   3 capacity  tokens
---   4 cost      tokens
+--   4 backlog   tokens that may be reserved in advance
+--   5 cost      tokens
 -- Returns
 --   1 allowed    1 or 0, whether a hit of that cost would pass now
 --   2 remaining  tokens
 --   3 retry      us until it passes; 0 now, -1 never
 --   4 reset      us until the bucket is full
 local bucket = KEYS[1]
-local gain, unit, capacity, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local gain, unit, capacity = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local backlog, cost = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local now, full = server_us(), capacity * unit
-local level, stamp = read_bucket(redis.call('GET', bucket), now, gain, unit, full)
+local level, stamp = read_bucket(redis.call('GET', bucket), now, gain, unit, full, backlog)
 level = math.min(level + cost * unit, full)
-local missing = cost * unit - level
-local retry = cost > capacity and -1 or missing > 0 and filling(missing, stamp, now, gain) or 0
+local missing, reset = cost * unit - level, filling(full - level, stamp, now, gain)
+local retry = cost > capacity and -1 or filling(missing, stamp, now, gain)
 if level == full then
   redis.call('DEL', bucket)
-  return { missing > 0 and 0 or 1, capacity, retry, 0 }
+else
+  write_bucket(bucket, level, stamp, gain, unit, reset)
 end
-local reset = filling(full - level, stamp, now, gain)
-write_bucket(bucket, level, stamp, gain, unit, reset)
 return { missing > 0 and 0 or 1, math.max(math.floor(level / unit), 0), retry, reset }

@@ -1,0 +1,496 @@
+"""A cluster's commands go where their slot is, whatever happens to it, and none is sent twice."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+import weakref
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import RedisCluster
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError, TryAgainError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from aioredis_patterns._core.keys import slot
+from aioredis_patterns._core.scripts import Script
+from aioredis_patterns.client import PipelinedRedis, connect
+from aioredis_patterns.client.attach import is_cluster, link_of
+from aioredis_patterns.client.cluster import ClusterLink
+from aioredis_patterns.embedded import EmbeddedCluster, embedded_cluster
+from aioredis_patterns.errors import OutcomeUnknownError, TransportError
+from aioredis_patterns.types import AnyRedis
+from tests.support.slots import Migration, another_than, owner_of
+from tests.support.waiting import eventually
+
+ADD = Script("tests.client", "add")
+ADD_ONCE = Script("tests.client", "add_once", keys=2, repeatable=True)
+ECHO = Script("tests.client", "echo_arg")
+LEASE = Script("tests.client", "echo_arg", lease=True)
+
+CLIENTS: dict[str, Callable[..., Any]] = {
+    "pipelined": lambda cluster, **options: connect(cluster.url, deadline=20, **options),
+    "pipelined-decoding": lambda cluster, **options: connect(cluster.url, decode_responses=True, protocol=3, **options),
+    "plain": lambda cluster, **options: RedisCluster("127.0.0.1", cluster.masters[0].port, **options),
+    "plain-decoding": lambda cluster, **options: RedisCluster(
+        "127.0.0.1", cluster.masters[1].port, protocol=3, decode_responses=True, **options
+    ),
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster() -> AsyncIterator[EmbeddedCluster]:
+    """A cluster whose slots any test may move, and whose servers none may stop."""
+    async with embedded_cluster() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def own_cluster() -> AsyncIterator[EmbeddedCluster]:
+    """A cluster of this test alone: to be killed, paused and failed over."""
+    async with embedded_cluster() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(params=CLIENTS)
+async def redis(request: pytest.FixtureRequest, cluster: EmbeddedCluster) -> AsyncIterator[AnyRedis]:
+    """A client of each kind that users build."""
+    async with CLIENTS[request.param](cluster) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def pipelined(cluster: EmbeddedCluster) -> AsyncIterator[PipelinedRedis]:
+    async with connect(cluster.url) as client:
+        yield client
+
+
+class Load:
+    """Workers that count without pause, and know what they were told."""
+
+    def __init__(self, calls: list[Callable[[], Awaitable[Any]]]) -> None:
+        self.calls = calls
+        self.answers: Counter[type] = Counter()
+        self.acknowledged: Counter[int] = Counter()
+        self.unknown: Counter[int] = Counter()
+        self._stop = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Load:
+        self._tasks = [asyncio.create_task(self._work(number)) for number in range(len(self.calls))]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop = True
+        await asyncio.gather(*self._tasks)
+
+    async def _work(self, number: int) -> None:
+        while not self._stop:
+            try:
+                await self.calls[number]()
+            except OutcomeUnknownError:
+                self.unknown[number] += 1
+                self.answers[OutcomeUnknownError] += 1
+            except Exception as error:
+                self.answers[type(error)] += 1
+            else:
+                self.acknowledged[number] += 1
+                self.answers[int] += 1
+
+    async def some(self, more: int = 300) -> None:
+        """Wait until so many further calls have succeeded."""
+        goal = self.answers[int] + more
+        await eventually(lambda: self.answers[int] >= goal, timeout=20)
+
+
+def counting(redis: AnyRedis, keys: list[str]) -> Load:
+    """A worker for each key, every second one with a raw command where the client shares it, the others by script."""
+
+    def call(number: int, key: str) -> Callable[[], Awaitable[Any]]:
+        if number % 2 and isinstance(redis, PipelinedRedis):
+            return lambda: redis.incr(key)
+        return lambda: ADD(redis, key, 1, 600_000, deadline=20)
+
+    return Load([call(number, key) for number, key in enumerate(keys)])
+
+
+async def counted(redis: AnyRedis, keys: list[str]) -> list[int]:
+    return [int(await ADD(redis, key, 0, 600_000)) for key in keys]
+
+
+# Finding the node -----------------------------------------------------------------------------------------------------
+
+
+async def test_scripts_reach_the_node_of_their_key(redis: AnyRedis, cluster: EmbeddedCluster, name: str) -> None:
+    """On every kind of client keys of all nodes can be used at once, from the first call on."""
+    answers = await asyncio.gather(*(ECHO(redis, f"{name}:{number}", number) for number in range(300)))
+    assert answers == [str(number).encode() for number in range(300)]
+    assert await LEASE(redis, name, "x") == b"x"
+    assert is_cluster(redis)
+
+
+async def test_a_storm_before_anything_is_known_is_answered_whole(cluster: EmbeddedCluster, name: str) -> None:
+    """What is sent before the client knows the cluster goes astray, is not executed there, and counts once."""
+    async with connect(cluster.url) as redis:
+        keys = [f"{name}:{number}" for number in range(200)]
+        await asyncio.gather(*(redis.incr(key) for key in keys * 10))
+        assert await counted(redis, keys) == [10] * 200
+
+
+async def test_each_node_has_one_connection_and_no_more(cluster: EmbeddedCluster, name: str) -> None:
+    """Thousands of commands at once share one connection to each node, and the lookups leave none behind."""
+    async with connect(cluster.url, client_name=name) as redis:
+        await asyncio.gather(*(redis.set(f"{name}:{number}", 1, ex=60) for number in range(3000)))
+        for node in cluster.nodes:
+            await eventually(lambda: has_at_most_one(node, name))
+    await eventually(lambda: nobody_left(cluster, name))
+
+
+async def has_at_most_one(node: Any, name: str) -> bool:
+    return (await node.ask("CLIENT", "LIST")).count(f"name={name} ") <= 1
+
+
+async def nobody_left(cluster: EmbeddedCluster, name: str) -> bool:
+    lists = [await node.ask("CLIENT", "LIST") for node in cluster.nodes]
+    return not any(f"name={name} " in clients for clients in lists)
+
+
+async def test_the_start_node_may_be_dead(cluster: EmbeddedCluster, name: str) -> None:
+    """A client whose first address answers nobody finds the cluster through the second."""
+    url = f"redis+cluster://127.0.0.1:1,127.0.0.1:{cluster.masters[0].port}"
+    for _ in range(5):
+        async with connect(url, deadline=2) as redis:
+            await redis.set(name, 1, ex=60)
+
+
+async def test_no_cluster_at_all_is_told_within_the_deadline() -> None:
+    """When no node can be reached a call fails at its deadline, and says that it was not sent."""
+    async with connect("redis+cluster://127.0.0.1:1", deadline=0.3) as redis:
+        for call in (redis.get("key"), redis.dbsize()):
+            began = time.monotonic()
+            with pytest.raises((RedisConnectionError, RedisTimeoutError)):
+                await call
+            assert time.monotonic() - began < 0.4
+
+
+# Slots on the move ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_moved_slot_is_learnt_at_once(redis: AnyRedis, cluster: EmbeddedCluster, name: str) -> None:
+    """The call that finds its slot moved succeeds, and the next one goes to the new owner."""
+    await ECHO(redis, name, "before")
+    target = await another_than(cluster, name)
+    await Migration(await owner_of(cluster, name), target, name).run(cluster)
+    assert await ECHO(redis, name, "after") == b"after"
+    link = link_of(redis)
+    assert isinstance(link, ClusterLink)
+    assert link.address(name)[1] == target.port
+
+
+async def test_a_slot_that_moves_under_load_loses_no_count(
+    redis: AnyRedis, cluster: EmbeddedCluster, name: str
+) -> None:
+    """While a slot goes to another node key by key, and back, no call fails and none counts twice or not at all."""
+    keys = [f"{{{name}}}:{number}" for number in range(40)]
+    async with counting(redis, keys) as load:
+        for _ in range(2):
+            await load.some()
+            await Migration(await owner_of(cluster, name), await another_than(cluster, name), keys[0]).run(cluster)
+        await load.some()
+    assert set(load.answers) == {int}
+    assert await counted(redis, keys) == [load.acknowledged[number] for number in range(40)]
+
+
+async def test_what_the_old_owner_has_no_more_is_asked_of_the_new(
+    redis: AnyRedis, cluster: EmbeddedCluster, name: str
+) -> None:
+    """ASK: a key that is not on the source of a migration is written on the target, which still refuses strangers."""
+    migration = Migration(await owner_of(cluster, name), await another_than(cluster, name), name)
+    await migration.begin()
+    assert [await ADD(redis, name, 1, 60_000) for _ in range(3)] == [1, 2, 3]
+    assert await migration.target.ask("CLUSTER", "COUNTKEYSINSLOT", slot(name)) == 1
+    with pytest.raises(ResponseError, match="MOVED"):
+        await migration.target.ask("GET", name)
+    await migration.end(cluster)
+    assert await ADD(redis, name, 1, 60_000) == 4
+
+
+async def test_keys_on_both_sides_are_waited_for(redis: AnyRedis, cluster: EmbeddedCluster, name: str) -> None:
+    """TRYAGAIN: a script whose keys are torn apart by a migration runs once when they are together again."""
+    count, seen = f"{{{name}}}:count", f"{{{name}}}:seen"
+    assert await ADD_ONCE(redis, count, seen, "first", 60_000) == 1
+    migration = Migration(await owner_of(cluster, count), await another_than(cluster, count), count)
+    await migration.begin()
+    await migration.move_key(count)
+    with pytest.raises(TryAgainError):
+        await ADD_ONCE(redis, count, seen, "second", 60_000, deadline=0.2)
+    waiting = asyncio.create_task(ADD_ONCE(redis, count, seen, "third", 60_000))
+    await asyncio.wait([waiting], timeout=0.1)
+    assert not waiting.done()
+    await migration.move_keys()
+    assert await waiting == 2
+    await migration.end(cluster)
+    assert await ADD_ONCE(redis, count, seen, "third", 60_000) == 2
+
+
+async def test_a_blocking_read_follows_its_slot(
+    pipelined: PipelinedRedis, cluster: EmbeddedCluster, name: str
+) -> None:
+    """A read that blocks when its slot moves away blocks on at the new owner, and gets what is pushed there."""
+    source, target = await owner_of(cluster, name), await another_than(cluster, name)
+    reads = [
+        asyncio.create_task(pipelined.blpop(name, timeout=30)),
+        asyncio.create_task(link_of(pipelined).blocking.call("BLPOP", name, 30, block=30)),
+    ]
+    await eventually(lambda: blocked(source, 2))
+    migration = Migration(source, target, name)
+    await migration.begin()
+    await migration.end(cluster)
+    await eventually(lambda: blocked(target, 2))
+    await pipelined.rpush(name, "one", "two")
+    assert {tuple(await read) for read in reads} == {(name.encode(), b"one"), (name.encode(), b"two")}
+
+
+async def test_a_blocking_read_asks_the_new_owner(
+    pipelined: PipelinedRedis, cluster: EmbeddedCluster, name: str
+) -> None:
+    """A read of an empty list in a slot that is on its way blocks at the target of the migration."""
+    migration = Migration(await owner_of(cluster, name), await another_than(cluster, name), name)
+    await migration.begin()
+    reads = [
+        asyncio.create_task(pipelined.blpop(name, timeout=30)),
+        asyncio.create_task(link_of(pipelined).blocking.call("BLPOP", name, 30, block=30)),
+    ]
+    await eventually(lambda: blocked(migration.target, 2))
+    await pipelined.rpush(name, "one", "two")
+    assert {tuple(await read) for read in reads} == {(name.encode(), b"one"), (name.encode(), b"two")}
+    await migration.end(cluster)
+
+
+async def blocked(node: Any, count: int) -> bool:
+    return f"blocked_clients:{count}\r\n" in await node.ask("INFO", "clients")
+
+
+async def test_a_node_that_forgot_its_scripts_is_reminded(
+    redis: AnyRedis, cluster: EmbeddedCluster, name: str
+) -> None:
+    """SCRIPT FLUSH on one node reaches no caller."""
+    keys = [f"{name}:{number}" for number in range(100)]
+    await asyncio.gather(*(ADD(redis, key, 1, 60_000) for key in keys))
+    await (await owner_of(cluster, keys[0])).ask("SCRIPT", "FLUSH")
+    assert await asyncio.gather(*(ADD(redis, key, 1, 60_000) for key in keys)) == [2] * 100
+
+
+# Nodes that go away ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["pipelined", "plain"])
+async def test_a_failover_under_load_loses_no_count(kind: str, own_cluster: EmbeddedCluster) -> None:
+    """When a replica takes over by CLUSTER FAILOVER, calls succeed or say that they do not know, and add up."""
+    keys = [f"n{number}" for number in range(60)]
+    async with CLIENTS[kind](own_cluster) as redis:
+        async with counting(redis, keys) as load:
+            for replica in own_cluster.replicas:
+                await load.some()
+                await replica.ask("CLUSTER", "FAILOVER")
+                await eventually(lambda: is_primary(replica), timeout=10)
+            await load.some()
+        assert set(load.answers) <= {int, OutcomeUnknownError}
+        await assert_added_up(redis, keys, load)
+
+
+async def is_primary(node: Any) -> bool:
+    return bool((await node.ask("ROLE"))[0] == "master")
+
+
+async def assert_added_up(redis: AnyRedis, keys: list[str], load: Load) -> None:
+    for number, count in enumerate(await counted(redis, keys)):
+        assert load.acknowledged[number] <= count <= load.acknowledged[number] + load.unknown[number]
+
+
+@pytest.mark.parametrize("kind", ["pipelined", "plain"])
+async def test_a_killed_primary_is_replaced_under_load(kind: str, own_cluster: EmbeddedCluster) -> None:
+    """When a primary dies, later calls wait for its replica within their deadline, and none counts twice.
+
+    What the dead primary had acknowledged and not passed on is lost, as Redis says; so only the upper bound holds.
+    """
+    keys = [f"n{number}" for number in range(60)]
+    async with CLIENTS[kind](own_cluster) as redis:
+        async with counting(redis, keys) as load:
+            await load.some()
+            own_cluster.masters[1].kill()
+            await eventually(lambda: is_primary(own_cluster.replicas[1]), timeout=20)
+            await load.some(600)
+        assert set(load.answers) <= {int, OutcomeUnknownError}
+        assert load.answers[OutcomeUnknownError] <= len(keys)
+        for number, count in enumerate(await counted(redis, keys)):
+            assert 0 < count <= load.acknowledged[number] + load.unknown[number]
+
+
+async def test_what_was_not_written_follows_the_failover(own_cluster: EmbeddedCluster) -> None:
+    """Calls made after a primary died fail at a short deadline as not sent, and succeed within a long one."""
+    victim = own_cluster.masters[0]
+    async with connect(own_cluster.url, deadline=20) as redis:
+        keys = [key for key in map(str, range(200)) if await owner_of(own_cluster, key) is victim][:20]
+        await redis.set(keys[0], "x")
+        victim.kill()
+        began = time.monotonic()
+        with pytest.raises((RedisConnectionError, RedisTimeoutError)):
+            await ADD(redis, keys[1], 1, 60_000, deadline=0.3)
+        assert time.monotonic() - began < 0.45
+        assert await asyncio.gather(*(redis.incr(f"{{{key}}}:n") for key in keys)) == [1] * len(keys)
+        assert time.monotonic() - began < 15
+
+
+async def test_a_hung_primary_is_left_when_it_is_replaced(own_cluster: EmbeddedCluster) -> None:
+    """A primary that hangs keeps its connections; what it was sent is not known, what comes later goes elsewhere."""
+    victim = own_cluster.masters[0]
+    async with connect(own_cluster.url, deadline=1) as redis:
+        key = next(key for key in map(str, range(200)) if slot(key) < 5000)
+        await redis.set(key, 1)
+        victim.pause()
+        with pytest.raises(OutcomeUnknownError):
+            await redis.incr(key)
+        await eventually(lambda: is_primary(own_cluster.replicas[0]), timeout=20)
+        assert await eventually(lambda: answered(redis, key), timeout=10)
+        victim.resume()
+
+
+async def answered(redis: PipelinedRedis, key: str) -> bool:
+    try:
+        return await redis.get(key) is not None
+    except (RedisConnectionError, RedisTimeoutError):
+        return False
+
+
+# The client -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+async def test_closing_the_client_closes_every_connection(kind: str, cluster: EmbeddedCluster, name: str) -> None:
+    """After aclose() no node knows the client any more, and a later call opens new connections."""
+    redis = CLIENTS[kind](cluster, client_name=name)
+    for _ in range(2):
+        await asyncio.gather(*(ECHO(redis, str(number), "x") for number in range(50)), LEASE(redis, "key", "x"))
+        assert not await nobody_left(cluster, name)
+        await redis.aclose()
+        await eventually(lambda: nobody_left(cluster, name))
+
+
+async def test_redis_pys_own_refresh_disturbs_nobody(cluster: EmbeddedCluster, name: str) -> None:
+    """redis-py's cluster client closes itself to look at the topology anew; scripts under way do not notice."""
+    async with CLIENTS["plain"](cluster, client_name=name) as redis:
+        keys = [f"{name}:{number}" for number in range(20)]
+        async with counting(redis, keys) as load:
+            for _ in range(20):
+                await load.some(20)
+                await redis.aclose()
+        assert set(load.answers) == {int}
+        assert await counted(redis, keys) == [load.acknowledged[number] for number in range(20)]
+        await redis.set(name, 1, ex=60)
+    await eventually(lambda: nobody_left(cluster, name))
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+async def test_a_forgotten_client_takes_its_connections_with_it(cluster: EmbeddedCluster, name: str) -> None:
+    """A client that nobody holds is collected, and its connections are closed."""
+    redis = connect(cluster.url, client_name=name)
+    await redis.set(name, 1, ex=60)
+    lane = weakref.ref(link_of(redis).lane(name))
+    del redis
+    await eventually(lambda: gc.collect() >= 0 and lane() is None)
+    await eventually(lambda: nobody_left(cluster, name))
+
+
+def test_a_second_event_loop_gets_connections_of_its_own(cluster: EmbeddedCluster) -> None:
+    """A client used under one asyncio.run after another works in each."""
+    redis = connect(cluster.url)
+
+    async def use(text: str) -> Any:
+        answers = await asyncio.gather(*(redis.echo(f"{text}{number}") for number in range(100)))
+        await redis.aclose()
+        return answers
+
+    for text in ("one", "two"):
+        assert asyncio.run(use(text)) == [f"{text}{number}".encode() for number in range(100)]
+
+
+async def test_several_lanes_share_the_slots_of_a_node(cluster: EmbeddedCluster, name: str) -> None:
+    """With lanes=2 there are two connections to each node, and the commands of one key stay in order."""
+    async with connect(cluster.url, lanes=2) as redis:
+        keys = [f"{name}:{number}" for number in range(40)]
+        await asyncio.gather(*(redis.get(key) for key in keys))  # so that no redirect changes the order
+        await eventually(lambda: link_of(redis)._known.is_set())
+        await asyncio.gather(*(redis.append(key, f"{number},") for number in range(50) for key in keys))
+        expected = "".join(f"{number}," for number in range(50)).encode()
+        assert [await redis.get(key) for key in keys] == [expected] * 40
+        assert len({link_of(redis).lane(key) for key in keys}) > 3
+        await redis.delete(keys[0])
+
+
+async def test_commands_without_a_key_reach_every_primary(own_cluster: EmbeddedCluster) -> None:
+    """DBSIZE, KEYS, SCRIPT LOAD, SCRIPT EXISTS and FLUSHALL mean the cluster, not one node of it."""
+    async with connect(own_cluster.url, decode_responses=True) as redis:
+        await asyncio.gather(*(redis.set(f"n{number}", number) for number in range(100)))
+        assert await redis.dbsize() == 100
+        assert sorted(await redis.keys("n*")) == sorted(f"n{number}" for number in range(100))
+        sha = await redis.script_load("return 42")
+        assert await asyncio.gather(*(redis.evalsha(sha, 1, f"n{number}") for number in range(50))) == [42] * 50
+        await own_cluster.masters[2].ask("SCRIPT", "FLUSH")
+        assert await redis.script_exists(sha, "0" * 40) == [False, False]
+        assert await redis.flushall() is True
+        assert [await master.ask("DBSIZE") for master in own_cluster.masters] == [0, 0, 0]
+        assert (await redis.info("server"))["redis_mode"] == "cluster"
+        assert await redis.ping() is True
+
+
+async def test_keys_of_several_slots_are_refused_by_the_server(pipelined: PipelinedRedis) -> None:
+    """A command whose keys are in different slots raises what the server says, and keys of one slot are fine."""
+    with pytest.raises(ResponseError, match="same slot"):
+        await pipelined.mget("a", "b")
+    assert await pipelined.mget("{a}1", "{a}2") == [None, None]
+    assert await pipelined.zinter(["{a}1", "{a}2"]) == []
+
+
+async def test_what_means_one_node_says_where_to_go(pipelined: PipelinedRedis) -> None:
+    """SCAN and its like name redis-py's own cluster client, which can do them."""
+    for call in (pipelined.scan(), pipelined.wait(1, 1), pipelined.execute_command("FT.SEARCH", "index", "*")):
+        with pytest.raises(TransportError, match="cluster_client"):
+            await call
+    for method in (pipelined.monitor, pipelined.client):
+        with pytest.raises(TransportError, match="cluster_client"):
+            method()
+    with pytest.raises(TransportError, match="not a cluster"):
+        assert link_of(pipelined).tracking
+    assert [key async for key in pipelined.cluster_client.scan_iter(match="nothing*")] == []
+
+
+async def test_pipelines_and_subscribers_are_redis_pys_own(pipelined: PipelinedRedis, name: str) -> None:
+    """pipeline() and pubsub() work across the nodes."""
+    async with pipelined.pipeline() as pipeline:
+        for number in range(20):
+            pipeline.set(f"{name}:{number}", number, ex=60)
+        assert await pipeline.execute() == [True] * 20
+    async with pipelined.pubsub() as subscriber:
+        await subscriber.subscribe(name)
+        await eventually(lambda: told(subscriber, "subscribe"))
+        await pipelined.publish(name, "hello")
+        await eventually(lambda: told(subscriber, "message"))
+
+
+async def told(subscriber: Any, kind: str) -> bool:
+    message = await subscriber.get_message(timeout=0.1)
+    return message is not None and message["type"] == kind
+
+
+async def test_waiters_are_woken_from_any_node(redis: AnyRedis, cluster: EmbeddedCluster, name: str) -> None:
+    """What is published on one node rings the bell of a listener on another."""
+    async with link_of(redis).subscriptions.listen(name) as bell:
+        for master in cluster.masters:
+            await master.ask("PUBLISH", name, "x")
+            assert await bell.wait(5)

@@ -1,0 +1,34 @@
+"""Every kind of limit, and the clock that a test may turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from aioredis_patterns._core.scripts import Script
+from aioredis_patterns.rate_limits import Limiter, TokenBucket, limiter
+from tests.rate_limits.clock import Clock, Timed
+
+KINDS = {"TokenBucket": TokenBucket}
+
+Kind = Callable[..., Limiter]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Any:
+    """Each kind in turn: a class that is made with redis, name, limit and period."""
+    return KINDS[request.param]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that all limits of this test go by."""
+    clock = Clock()
+    for limited in KINDS.values():
+        for attribute, script in list(vars(limited).items()):
+            if isinstance(script, Script):
+                monkeypatch.setattr(limited, attribute, Timed(script, clock))
+    monkeypatch.setattr(limiter, "_RESET", Timed(limiter._RESET, clock))
+    return clock

@@ -1,0 +1,462 @@
+"""What every kind of rate limit promises."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from math import inf, nan
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from aioredis_patterns.client import connect
+from aioredis_patterns.embedded import EmbeddedServer
+from aioredis_patterns.errors import OutcomeUnknownError
+from aioredis_patterns.events import LimitDecided
+from aioredis_patterns.rate_limits import Decision, Limiter
+from tests.rate_limits.clock import Clock
+from tests.rate_limits.conftest import Kind
+from tests.support.faults import Fault, FaultProxy
+
+HOUR = 3600
+
+
+def key_of(limiter: Limiter, subject: str | None = None) -> str:
+    return limiter._keys.key(limiter._part, subject)
+
+
+async def state_of(redis: Redis, limiter: Limiter) -> tuple[Any, Any]:
+    """All that the server knows of a subject, apart from the time that passes."""
+    key = key_of(limiter)
+    return await redis.dump(key), await redis.get(f"{key}:expiry")
+
+
+async def drain(limiter: Limiter, subject: str | None = None) -> int:
+    """Hit until denied; how many were allowed."""
+    count = 0
+    while await limiter.hit(subject):
+        count += 1
+    return count
+
+
+def us(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+# Deciding ------------------------------------------------------------------------------------------------------------
+
+
+async def test_it_works_on_every_client(redis: Redis, kind: Kind, name: str) -> None:
+    """Whatever client the user has built, a decision says the same."""
+    limiter = kind(redis, name, limit=2, period=HOUR)
+    first, second, third = [await limiter.hit("user:42") for _ in range(3)]
+    assert (first.allowed, first.limit, first.remaining, first.retry_after, first.policy) == (True, 2, 1, 0, name)
+    assert (second.allowed, second.remaining) == (True, 0)
+    assert (third.allowed, third.remaining) == (False, 0)
+    assert 0 < third.retry_after <= third.reset_after <= 2 * HOUR
+    assert (bool(first), bool(third)) == (True, False)
+    assert (await limiter.refund("user:42")).remaining == 1
+    await limiter.reset("user:42")
+    assert (await limiter.peek("user:42")).remaining == 2
+
+
+async def test_a_burst_of_callers_gets_the_limit_and_no_more(pipelined: Redis, kind: Kind, name: str) -> None:
+    """Of 500 hits at once exactly as many pass as the limit says, and `remaining` never repeats."""
+    limiter = kind(pipelined, name, limit=50, period=HOUR)
+    decisions = await asyncio.gather(*(limiter.hit() for _ in range(500)))
+    assert sorted(decision.remaining for decision in decisions if decision) == list(range(50))
+
+
+async def test_each_subject_has_a_limit_of_its_own(pipelined: Redis, kind: Kind, name: str) -> None:
+    """What one subject uses, no other lacks, however alike their names are; and reset forgets one of them."""
+    limiter = kind(pipelined, name, limit=1, period=HOUR)
+    subjects = ["a", "A", "a*", "a}", "a|b", "a%7D", "", None]
+    subjects.remove("")
+    assert all([await limiter.hit(subject) for subject in subjects])
+    assert not any([await limiter.hit(subject) for subject in subjects])
+    await limiter.reset("a*")
+    assert [bool(await limiter.peek(subject)) for subject in subjects] == [subject == "a*" for subject in subjects]
+
+
+async def test_a_denied_hit_consumes_nothing(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
+    """What was left before a hit that was too large is left after it."""
+    limiter = kind(pipelined, name, limit=10, period=HOUR)
+    assert await limiter.hit(cost=8)
+    before = await state_of(pipelined, limiter)
+    assert not await limiter.hit(cost=3)
+    assert await state_of(pipelined, limiter) == before
+    assert (await limiter.hit(cost=2)).remaining == 0
+
+
+@pytest.mark.parametrize("cost", [11, 10**30])
+async def test_a_cost_above_the_limit_is_never_admitted(
+    pipelined: Redis, clock: Clock, kind: Kind, name: str, cost: int
+) -> None:
+    """A hit that can never pass says so, and leaves nothing behind; one as large as the limit passes."""
+    limiter = kind(pipelined, name, limit=10, period=HOUR)
+    for decision in (await limiter.hit(cost=cost), await limiter.peek(cost=cost)):
+        assert (decision.allowed, decision.remaining, decision.retry_after) == (False, 10, inf)
+    assert not await pipelined.exists(key_of(limiter))
+    assert (await limiter.hit(cost=10)).allowed
+    assert (await limiter.hit(cost=cost)).retry_after == inf
+
+
+async def test_a_cost_of_nothing_only_peeks(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
+    """A hit of cost 0 says what is left, is always allowed and writes nothing."""
+    limiter = kind(pipelined, name, limit=1, period=HOUR)
+    assert (await limiter.hit(cost=0)).remaining == 1
+    assert not await pipelined.exists(key_of(limiter))
+    await limiter.hit()
+    before = await state_of(pipelined, limiter)
+    decision = await limiter.hit(cost=0)
+    assert (decision.allowed, decision.remaining, decision.retry_after) == (True, 0, 0)
+    assert await state_of(pipelined, limiter) == before
+
+
+@pytest.mark.parametrize(
+    ("cost", "error"),
+    [(-1, ValueError), (nan, TypeError), (inf, TypeError), (1.5, TypeError), (1.0, TypeError), ("1", TypeError),
+     (True, TypeError), (None, TypeError)],
+)  # fmt: skip
+async def test_a_cost_that_is_no_count_is_refused(
+    pipelined: Redis, kind: Kind, name: str, cost: Any, error: type[Exception]
+) -> None:
+    """Neither hit, peek, refund nor acquire takes a cost that would have to be rounded or turned round."""
+    limiter = kind(pipelined, name, limit=10, period=HOUR)
+    for ask in (limiter.hit, limiter.peek, limiter.refund, limiter.acquire):
+        with pytest.raises(error, match="cost"):
+            await ask(cost=cost)
+    assert not await pipelined.exists(key_of(limiter))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"limit": 0, "period": 1}, ValueError),
+        ({"limit": -5, "period": 1}, ValueError),
+        ({"limit": 1.5, "period": 1}, TypeError),
+        ({"limit": True, "period": 1}, TypeError),
+        ({"limit": 1, "period": 0}, ValueError),
+        ({"limit": 1, "period": nan}, ValueError),
+        ({"limit": 1, "period": -1}, ValueError),
+        ({"limit": 1, "period": "1"}, TypeError),
+        ({"limit": 2**60 + 1, "period": 86_400}, ValueError),
+        ({"limit": 1, "period": 1, "backlog": -1}, ValueError),
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_refused(
+    kind: Kind, name: str, arguments: dict[str, Any], error: type[Exception]
+) -> None:
+    """What cannot be a limit, or cannot be counted exactly, is refused before anything is sent."""
+    with pytest.raises(error):
+        kind(connect("redis://localhost:1"), name, **arguments)
+
+
+# Time ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asked", ["hit", "peek"])
+@pytest.mark.parametrize(("limit", "period"), [(10, 1), (7, 60), (3, 10), (1000, 1), (1, 86_400), (19, 10.000_001)])
+async def test_retry_after_is_exact(
+    pipelined: Redis, clock: Clock, kind: Kind, name: str, limit: int, period: float, asked: str
+) -> None:
+    """After that long the same hit passes, 2 ms earlier it does not, whatever the cost and the use before."""
+    rng = random.Random(limit)
+    limiter = kind(pipelined, name, limit=limit, period=period)
+    denials = 0
+    while denials < 25:
+        cost = rng.choice([1, 1, limit, rng.randint(1, limit)])
+        decision = await getattr(limiter, asked)(cost=cost)
+        if decision:
+            assert decision.retry_after == 0
+            await limiter.hit(cost=cost)
+            clock.now_us += us(rng.random() * rng.choice([0, 0.01, 0.3]) * period)
+            continue
+        denials += 1
+        assert decision.retry_after <= decision.reset_after
+        retry_us = us(decision.retry_after)
+        early = min(2000, retry_us)
+        clock.now_us += retry_us - early
+        assert not await limiter.peek(cost=cost) or early < 2000
+        assert not await limiter.hit(cost=cost) or early < 2000
+        clock.now_us += early
+        assert await limiter.hit(cost=cost) or early < 2000
+
+
+async def test_all_is_free_after_reset_after(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
+    """After that long the whole limit may be used again, and its key is gone."""
+    limiter = kind(pipelined, name, limit=7, period=1)
+    for cost in (1, 3, 7):
+        decision = await limiter.hit(cost=cost)
+        clock.now_us += us(decision.reset_after)
+        assert (await limiter.peek()).remaining == 7
+        clock.now_us += 3000
+        await limiter.peek()
+        assert not await pipelined.exists(key_of(limiter))
+
+
+@pytest.mark.parametrize(
+    ("limit", "period", "admitted"), [(3, 10, 100), (19, 10, 400), (7, 60, 200), (1000, 1, 4000)]
+)
+async def test_the_rate_is_kept_in_the_long_run(
+    pipelined: Redis, clock: Clock, kind: Kind, name: str, limit: int, period: int, admitted: int
+) -> None:
+    """A client that hits whenever it may is admitted at the rate, within one percent."""
+    limiter = kind(pipelined, name, limit=limit, period=period)
+    await drain(limiter)
+    start, count = clock.now_us, 0
+    while count < admitted or (clock.now_us - start) % us(period):
+        decision = await limiter.hit()
+        count += decision.allowed
+        clock.now_us += us(decision.retry_after)
+        if count >= admitted and not decision:
+            break
+    rate = count / ((clock.now_us - start) / 1_000_000)
+    assert rate == pytest.approx(limit / period, rel=0.01)
+
+
+async def test_a_clock_that_steps_back_grants_nothing(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
+    """After a step back, of a second or a year, no more is admitted than time has really passed for."""
+    limiter = kind(pipelined, name, limit=5, period=10)
+    for step in (1, 5, 60, 365 * 86_400):
+        await limiter.reset()
+        assert await drain(limiter) == 5
+        clock.now_us -= us(step)
+        assert await drain(limiter) == 0
+        clock.now_us += us(min(step, 10) / 2)
+        assert await drain(limiter) <= 3
+        decision = await limiter.hit(cost=5)
+        assert decision.retry_after <= 2 * 10
+        clock.now_us += us(decision.retry_after)
+        assert await limiter.hit(cost=5)
+
+
+async def test_a_clock_that_wavers_grants_nothing(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
+    """Steps back and forth that come to nothing are no time to gain from."""
+    limiter = kind(pipelined, name, limit=5, period=10)
+    await drain(limiter)
+    for _ in range(50):
+        clock.now_us -= us(1)
+        assert not await limiter.hit()
+        clock.now_us += us(1)
+        assert not await limiter.hit()
+
+
+async def test_the_server_alone_knows_the_time(
+    pipelined: Redis, kind: Kind, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client whose clock is an hour wrong is answered like any other."""
+    limiter = kind(pipelined, name, limit=5, period=HOUR)
+    assert await drain(limiter) == 5
+    time = __import__("time").time
+    for wrong in (HOUR, -HOUR):
+        monkeypatch.setattr("time.time", lambda wrong=wrong: time() + wrong)
+        assert not await limiter.hit()
+
+
+# Peek, refund, change ------------------------------------------------------------------------------------------------
+
+
+async def test_a_peek_writes_nothing(pipelined: Redis, kind: Kind, name: str) -> None:
+    """The script of a peek runs where writing is forbidden, whatever the state."""
+    limiter = kind(pipelined, name, limit=5, period=HOUR)
+    read_only = ("EVAL_RO", limiter._peek.source.text, 1, key_of(limiter), *limiter._arguments)
+    for cost in (1, 2, 5, 6):
+        assert await pipelined.execute_command(*read_only, cost)
+        await limiter.hit(cost=cost)
+        assert await pipelined.execute_command(*read_only, cost)
+
+
+async def test_a_peek_says_what_the_hit_will(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
+    """At the same moment peek and hit agree on admission and waiting, for every cost."""
+    rng = random.Random(7)
+    limiter = kind(pipelined, name, limit=9, period=5)
+    for _ in range(200):
+        cost = rng.randint(1, 10)
+        peeked, hit = await limiter.peek(cost=cost), await limiter.hit(cost=cost)
+        assert (peeked.allowed, peeked.retry_after) == (hit.allowed, hit.retry_after)
+        assert peeked.remaining == hit.remaining + (cost if hit else 0)
+        clock.now_us += us(rng.random())
+
+
+async def test_a_refund_gives_back_what_was_used(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
+    """What was refunded may be used again, and more than was used is not to be had."""
+    limiter = kind(pipelined, name, limit=10, period=HOUR)
+    await limiter.hit(cost=10)
+    decision = await limiter.refund(cost=4)
+    assert (decision.allowed, decision.remaining, decision.retry_after) == (True, 4, 0)
+    assert (await limiter.refund(cost=10**20)).remaining == 10
+    assert await drain(limiter) == 10
+
+
+async def test_a_refund_of_what_is_forgotten_does_nothing(
+    pipelined: Redis, clock: Clock, kind: Kind, name: str
+) -> None:
+    """Neither a subject that never hit nor one whose use is over gets anything by a refund."""
+    limiter = kind(pipelined, name, limit=3, period=1)
+    await limiter.refund(cost=3)
+    assert not await pipelined.exists(key_of(limiter))
+    await limiter.hit(cost=3)
+    clock.now_us += us(10)
+    await limiter.refund(cost=3)
+    assert not await pipelined.exists(key_of(limiter))
+    assert await drain(limiter) == 3
+
+
+async def test_a_new_limit_keeps_what_was_used(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
+    """A subject that used everything has nothing free because the limit changed, up or down, rate or period."""
+    limiter = kind(pipelined, name, limit=10, period=60)
+    await drain(limiter)
+    for limit, period in ((5, 60), (1, 3600), (10, 60), (10, 1), (1000, 1000), (10, 60)):
+        changed = kind(pipelined, name, limit=limit, period=period)
+        for decision in (await changed.peek(), await changed.hit(cost=0)):
+            assert 0 <= decision.remaining <= limit
+    assert not await limiter.hit()
+
+
+async def test_a_smaller_limit_holds_at_once(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
+    """With a smaller limit nobody gets more than it, and nothing is ever negative."""
+    await kind(pipelined, name, limit=100, period=60).hit(cost=50)
+    smaller = kind(pipelined, name, limit=10, period=60)
+    assert 0 <= (await smaller.peek()).remaining <= 10
+    assert await drain(smaller) <= 10
+    assert (await smaller.peek()).remaining == 0
+
+
+# What is stored ------------------------------------------------------------------------------------------------------
+
+
+async def test_every_key_expires(pipelined: Redis, kind: Kind, name: str) -> None:
+    """After a hit, a denial, a refund, a reservation and its return the key has a bounded time to live."""
+    limiter = kind(pipelined, name, limit=4, period=10)
+    longest = 2 * 10_000 + 100
+    for ask in (limiter.hit, limiter.hit, limiter.refund, limiter.hit):
+        await ask(cost=2)
+        assert 0 < await pipelined.pttl(key_of(limiter)) <= longest
+    assert not await limiter.hit(cost=4)
+    assert 0 < await pipelined.pttl(key_of(limiter)) <= longest
+    waiting = asyncio.create_task(limiter.acquire(cost=4))
+    while (await limiter.peek()).retry_after < 10:
+        await asyncio.sleep(0)
+    assert 0 < await pipelined.pttl(key_of(limiter)) <= 2 * longest
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert 0 < await pipelined.pttl(key_of(limiter)) <= longest
+
+
+@pytest.mark.parametrize("cost", [1, 4])
+async def test_a_lost_expiry_is_repaired(pipelined: Redis, kind: Kind, name: str, cost: int) -> None:
+    """A key that somebody made immortal is mortal again after the next hit, allowed or denied."""
+    limiter = kind(pipelined, name, limit=4, period=10)
+    await limiter.hit(cost=2)
+    await pipelined.persist(key_of(limiter))
+    assert (await limiter.hit(cost=cost)).allowed == (cost == 1)
+    assert 0 < await pipelined.pttl(key_of(limiter)) <= 20_100
+
+
+async def test_an_idle_subject_leaves_nothing(pipelined: Redis, kind: Kind, name: str) -> None:
+    """A subject that hits no more is gone from the server."""
+    limiter = kind(pipelined, name, limit=3, period=0.02)
+    await drain(limiter)
+    async with asyncio.timeout(2):
+        while await pipelined.exists(key_of(limiter)):
+            await asyncio.sleep(0.005)
+
+
+async def test_a_key_of_another_type_is_not_touched(pipelined: Redis, kind: Kind, name: str) -> None:
+    """Where the key is something else altogether, every call says so and leaves it alone."""
+    limiter = kind(pipelined, name, limit=3, period=1)
+    await pipelined.hset(key_of(limiter), mapping={"a": "b"})
+    await pipelined.pexpire(key_of(limiter), 60_000)
+    for ask in (limiter.hit, limiter.peek, limiter.refund, limiter.acquire):
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            await ask()
+    assert await pipelined.hgetall(key_of(limiter)) == {b"a": b"b"}
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"", b"x", b"1", b"-1", b"1 2", b"nan nan nan nan", b"0 0 0 0", b"-1 -1 -1 -1", b"9" * 40, b"9 9 9 9", b"\0\xff",
+     b"999999999999999999999999 999999999999999999999 1 1", b"-99999999999999999999999 1 1 1", b"1.5", b"1e300", b"0x10"],
+)  # fmt: skip
+async def test_garbage_is_survived(pipelined: Redis, kind: Kind, name: str, garbage: bytes) -> None:
+    """Bytes that no limiter wrote are answered within the limit, and replaced or left to expire."""
+    limiter = kind(pipelined, name, limit=3, period=10)
+    if not await stores_string(pipelined, limiter):
+        return
+    await pipelined.set(key_of(limiter), garbage)
+    for decision in (await limiter.peek(), await limiter.hit(), await limiter.hit(cost=3), await limiter.refund()):
+        assert 0 <= decision.remaining <= 3
+        assert 0 <= decision.reset_after < inf
+        assert 0 <= decision.retry_after < inf
+    if await pipelined.exists(key_of(limiter)):
+        assert 0 < await pipelined.pttl(key_of(limiter)) <= 60_000
+    await limiter.reset()
+    assert await drain(limiter) == 3
+
+
+async def stores_string(redis: Redis, limiter: Limiter) -> bool:
+    await limiter.hit("probe")
+    return await redis.type(key_of(limiter, "probe")) == b"string"
+
+
+# Faults --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_hit_is_counted_at_most_once(server: EmbeddedServer, kind: Kind, name: str) -> None:
+    """A hit whose reply was lost raises and is not sent again; a peek is, and answers."""
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:
+        limiter = kind(redis, name, limit=5, period=HOUR)
+        await limiter.hit()
+        proxy.add(Fault("cut_after", "EVALSHA"))
+        with pytest.raises(OutcomeUnknownError):
+            await limiter.hit()
+        proxy.add(Fault("cut_after", "EVALSHA"))
+        assert (await limiter.peek()).remaining == 3
+
+
+async def test_every_question_is_one_script_call(server: EmbeddedServer, kind: Kind, name: str) -> None:
+    """Hits, peeks, refunds and resets send one EVALSHA each and nothing besides."""
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:
+        limiter = kind(redis, name, limit=5, period=HOUR)
+        await limiter.hit()
+        before = proxy.commands.copy()
+        await asyncio.gather(limiter.hit(), limiter.peek(), limiter.refund(), limiter.reset(), limiter.acquire())
+        assert proxy.commands - before == {"EVALSHA": 5}
+
+
+async def test_a_server_that_forgot_the_scripts_decides_all_the_same(
+    own_server: EmbeddedServer, kind: Kind, name: str
+) -> None:
+    """SCRIPT FLUSH between any two calls is never noticed, and nothing is counted twice."""
+    async with connect(own_server.url) as redis:
+        limiter = kind(redis, name, limit=5, period=HOUR)
+        for left in (4, 3, 2, 1, 0):
+            await redis.script_flush()
+            assert (await limiter.hit()).remaining == left
+            await redis.script_flush()
+            assert (await limiter.peek()).remaining == left
+
+
+async def test_a_hook_is_told_of_each_decision(pipelined: Redis, kind: Kind, name: str) -> None:
+    """Hits that count and hits that do not are told apart; peeks are nobody's business."""
+    told: list[LimitDecided] = []
+    limiter = kind(pipelined, name, limit=1, period=HOUR, on_event=told.append)
+    await limiter.hit()
+    await limiter.peek()
+    await limiter.hit()
+    assert [(event.pattern, event.name, event.outcome) for event in told] == [
+        (kind.__name__, name, "allowed"),
+        (kind.__name__, name, "denied"),
+    ]
+
+
+def test_a_decision_cannot_be_changed() -> None:
+    """A decision is an answer: comparable, hashable, frozen, and true when it is a yes."""
+    decision = Decision(allowed=False, limit=5, remaining=0, retry_after=0.2, reset_after=1.0, policy="api")
+    assert decision == Decision(False, 5, 0, 0.2, 1.0, "api")
+    assert not decision
+    with pytest.raises(AttributeError):
+        decision.allowed = True  # type: ignore[misc]
