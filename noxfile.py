@@ -67,6 +67,13 @@ def container(session: nox.Session) -> None:
 
 
 @nox.session
+def redis_py(session: nox.Session) -> None:
+    """Run redis-py's own asyncio tests with PipelinedRedis in the place of its client."""
+    install(session, "test", "redis-py")
+    session.run("python", "-m", "tests.redis_py")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
     install(session, "lint")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import shutil
 import statistics
@@ -34,8 +35,8 @@ TARGETS = {1: 1.2, 50: 7.0, 500: 12.0}
 SECTION = 0.001
 """Seconds in the critical section."""
 
-Hold = tuple[float, float]
-"""When a lock was acquired, and when its release began."""
+Hold = tuple[float, float, str]
+"""When a lock was acquired, when its release began, and by which task."""
 
 Pair = Callable[[int], Callable[[], Awaitable[object]]]
 """Makes, for the task of this number, a function that acquires and releases its lock once."""
@@ -99,8 +100,8 @@ def pair_ceiling(server: EmbeddedServer, calls: int) -> float:
     lock, fence, waiters = "{__rand_int__}:lock", "{__rand_int__}:fence", "{__rand_int__}:waiters"
     token, owner = "0123456789abcdef42", "host 12345 1700000000 Task-42"
     acquire, release = lock_module._ACQUIRE.source.sha, lock_module._RELEASE.source.sha  # noqa: SLF001
-    acquires = tool_rate(server, calls, acquire, "3", lock, fence, waiters, token, "2000", owner, "", "0")
-    releases = tool_rate(server, calls, release, "2", lock, waiters, token, "0")
+    acquires = tool_rate(server, calls, acquire, "3", lock, fence, waiters, token, "2000", owner)
+    releases = tool_rate(server, calls, release, "2", lock, waiters, token)
     return 1 / (1 / acquires + 1 / releases) if acquires else 0.0
 
 
@@ -138,14 +139,14 @@ async def contend(lock: Callable[[], AbstractAsyncContextManager[Any]], tasks: i
     holds: list[Hold] = []
     end = time.monotonic() + seconds
 
-    async def work() -> None:
+    async def work(number: int) -> None:
         while time.monotonic() < end:
             async with lock():
                 acquired = time.monotonic()
                 await asyncio.sleep(SECTION)
-                holds.append((acquired, time.monotonic()))
+                holds.append((acquired, time.monotonic(), f"{os.getpid()}:{number}"))
 
-    await asyncio.gather(*(work() for _ in range(tasks)))
+    await asyncio.gather(*(work(number) for number in range(tasks)))
     return holds
 
 
@@ -158,32 +159,33 @@ class Result:
     p99: float
 
     def __str__(self) -> str:
-        return f"{self.rate:>12,.0f}{self.commands:>12.1f}{self.p99 * 1000:>12.1f}"
+        commands = f"{self.commands:>12.1f}" if self.commands else f"{'-':>12}"
+        return f"{self.rate:>12,.0f}{commands}{self.p99 * 1000:>12.1f}"
 
 
 def judge(holds: list[Hold], commands: int) -> Result:
-    """Hand-overs a second, commands for each, and the 99th percentile from a release to the next holder."""
+    """Hand-overs from one task to another a second, commands for each, and how long the lock stays free between."""
     holds = sorted(holds)
-    waits = [after[0] - before[1] for before, after in pairwise(holds)]
+    handed = [(before, after) for before, after in pairwise(holds) if before[2] != after[2]]
+    waits = [after[0] - before[1] for before, after in handed]
     assert min(waits) >= 0, "two holders at the same time"
-    rate = (len(holds) - 1) / (holds[-1][0] - holds[0][0])
+    rate = len(handed) / (holds[-1][0] - holds[0][0])
     return Result(rate, commands / len(holds), statistics.quantiles(waits, n=100)[98])
 
 
-async def commands_executed(client: redis_py.Redis) -> int:
-    """Commands that clients have sent to the server so far; what a script calls does not count."""
+async def scripts_called(client: redis_py.Redis) -> int:
+    """What our locks have sent to the server so far."""
     stats = await client.info("commandstats")
-    sent = ("evalsha", "eval", "set", "publish", "subscribe", "unsubscribe", "ping")
-    inside = ("set", "publish")
-    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in sent if name not in inside)
+    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval", "subscribe"))
 
 
 async def contended_locally(server: EmbeddedServer, kind: str, seconds: float) -> Result:
     """100 tasks of one process."""
     async with contender(kind, server.url) as (client, lock):
-        before = await commands_executed(client)
+        before = await scripts_called(client)
         holds = await contend(lock, 100, seconds)
-        return judge(holds, await commands_executed(client) - before)
+        commands = await scripts_called(client) - before
+        return judge(holds, commands if kind == "ours" else 0)
 
 
 class contender:  # noqa: N801  # used like a function
@@ -212,11 +214,11 @@ class contender:  # noqa: N801  # used like a function
 async def contended_by_processes(server: EmbeddedServer, kind: str, seconds: float) -> Result:
     """25 tasks in each of 4 processes."""
     client = redis_py.Redis.from_url(server.url)
-    before = await commands_executed(client)
+    before = await scripts_called(client)
     command = [sys.executable, __file__, "--worker", kind, server.url, str(seconds)]
     workers = [await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE) for _ in range(4)]
     outputs = [(await worker.communicate())[0] for worker in workers]
-    commands = await commands_executed(client) - before
+    commands = await scripts_called(client) - before
     await client.aclose()
     return judge([tuple(hold) for output in outputs for hold in json.loads(output)], commands)
 
@@ -224,7 +226,7 @@ async def contended_by_processes(server: EmbeddedServer, kind: str, seconds: flo
 async def bench_contended(server: EmbeddedServer, seconds: float, rounds: int) -> None:
     """The table of hand-overs."""
     print(
-        f"\none lock, {SECTION * 1000:g} ms inside; commands for each hand-over; ms from a release to the next holder"
+        f"\none lock, {SECTION * 1000:g} ms inside: hand-overs, commands for each, ms from a release to the next holder"
     )
     print("".join(f"{column:>12}" for column in ("", "", "a second", "commands", "p99 ms")))
     results: dict[str, list[Result]] = {}

@@ -21,22 +21,20 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, cast, final, overload
+from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, final, overload
 
-from redis.asyncio import RedisCluster
-
-from aioredis_patterns._core.durations import lease_ms, timeout_seconds, ttl_ms
+from aioredis_patterns._core.durations import lease_ms, timeout_seconds
 from aioredis_patterns._core.keys import PREFIX, Keys, check_part
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns.events import CacheRequested, emit
+from aioredis_patterns.client.attach import is_cluster
 from aioredis_patterns.types import AnyRedis, Codec, EventHook, KeyPart, Seconds
 
 from .contents import MISSING, Contents
 from .decorator import Cached
-from .entry import HEADER, Reader, Shard, expired_by_hand, joined_tags, shards_of
-from .flights import Flight, Flights
-from .leader import Leader, Load, Loading
-from .loaders import Batch, Loader, ManyLoader, called
+from .entry import Lifetimes, Reader, Shard, joined_tags, shards_of
+from .leader import Loading
+from .loaders import Loader, ManyLoader, called
+from .supply import Found, Supply
 
 __all__ = ("Cache",)
 
@@ -45,10 +43,10 @@ D = TypeVar("D")
 K = TypeVar("K", str, int)
 P = ParamSpec("P")
 
-_SET: Final = Script(__package__, "cache_set", keys=4, fragments=("fragment_marks", "fragment_pack"))
+_SET: Final = Script(__package__, "cache_set", keys=4, fragments=("fragment_time", "fragment_marks", "fragment_pack"))
 _DELETE: Final = Script(__package__, "cache_delete", keys=2, repeatable=True)
 _EXPIRE: Final = Script(__package__, "cache_expire", keys=2, repeatable=True)
-_INVALIDATE: Final = Script(__package__, "cache_invalidate", keys=2, repeatable=True)
+_INVALIDATE: Final = Script(__package__, "cache_invalidate", keys=2, fragments=("fragment_time",), repeatable=True)
 
 _CLUSTER_SHARDS: Final = 64
 _LOADING: Final = Loading()
@@ -90,15 +88,12 @@ class Cache(Generic[T]):
         "_contents",
         "_deadline",
         "_flights",
-        "_jitter",
-        "_leader",
-        "_life_ms",
-        "_loading",
+        "_lifetimes",
         "_on_event",
         "_reader",
         "_redis",
         "_shards",
-        "_ttl_ms",
+        "_supply",
         "name",
     )
 
@@ -127,8 +122,24 @@ class Cache(Generic[T]):
         ttl: Seconds,
         stale_ttl: Seconds | None = ...,
         jitter: float = ...,
-        type: type[T] | None = ...,
-        codec: Codec[T] | None = ...,
+        type: type[T],
+        codec: None = ...,
+        loading: Loading = ...,
+        deadline: Seconds | None = ...,
+        on_event: EventHook | None = ...,
+        prefix: str = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        redis: AnyRedis,
+        name: str,
+        *,
+        ttl: Seconds,
+        stale_ttl: Seconds | None = ...,
+        jitter: float = ...,
+        type: None = ...,
+        codec: Codec[T],
         loading: Loading = ...,
         deadline: Seconds | None = ...,
         on_event: EventHook | None = ...,
@@ -151,24 +162,19 @@ class Cache(Generic[T]):
     ) -> None:
         if type is not None and codec is not None:
             raise ValueError("give a type or a codec, not both")
-        if not 0 <= jitter <= 1:
-            raise ValueError(f"jitter must be between 0 and 1, not {jitter!r}")
         self.name = name
         self._redis = redis
-        self._ttl_ms = ttl_ms(ttl)
-        self._life_ms = self._ttl_ms if stale_ttl is None else _stale_ttl_ms(stale_ttl, self._ttl_ms)
-        self._jitter = jitter
-        self._loading = loading
+        self._lifetimes = Lifetimes(ttl, stale_ttl, jitter, loading.chance, lease_ms(loading.timeout, "timeout"))
         self._deadline = None if deadline is None else timeout_seconds(deadline, "deadline")
         self._on_event = on_event
         self._contents: Contents[T] = Contents(name, type, codec, on_event)
-        self._shards = shards_of(Keys(name, prefix), _CLUSTER_SHARDS if isinstance(redis, RedisCluster) else 1)
-        timed = self._ttl_ms < self._life_ms or loading.early > 0
+        self._shards = shards_of(Keys(name, prefix), _CLUSTER_SHARDS if is_cluster(redis) else 1)
+        timed = self._lifetimes.stale or loading.early > 0
         self._reader = Reader(redis, timed=timed, lead=loading.lead, deadline=self._deadline)
-        self._flights = Flights(finishes=loading.abandoned == "finish")
-        self._leader = Leader(
-            redis, name, self._flights, self._reader, loading=loading, deadline=self._deadline, on_event=on_event
+        self._supply = Supply(
+            redis, name, self._reader, self._contents, loading=loading, deadline=self._deadline, on_event=on_event
         )
+        self._flights = self._supply.flights
 
     async def get_or_load(
         self, key: KeyPart, loader: Loader[T], *, ttl: Seconds | None = None, tags: Iterable[str] = ()
@@ -198,14 +204,10 @@ class Cache(Generic[T]):
         value = self._contents.value_of(reply)
         if value is not MISSING and type(reply) is bytes:
             if self._on_event is not None:
-                self._tell("hit")
+                self._supply.tell("hit")
             return cast(T, value)
-        flight = self._flight_for(part, seen, reply, value)
-        self._tell_of(reply, value, flight)
-        if flight is None:
-            load = self._load(part, reply, partial(called, loader, key), ttl, tags)
-            flight = self._flights.begin(part, partial(self._leader.fetch, load=load))
-        return await self._from_flight(flight, reply, value)
+        found: Found[T] = Found(part, shard, seen, reply, value)
+        return await self._supply.get(found, partial(called, loader, key), self._lifetimes.draw(ttl), joined_tags(tags))
 
     async def get_or_load_many(
         self, keys: Iterable[K], loader: ManyLoader[K, T], *, ttl: Seconds | None = None, tags: Iterable[str] = ()
@@ -226,20 +228,18 @@ class Cache(Generic[T]):
             TimeoutError, CodecError, Exception: As in `get_or_load`, where there is no value to stand in.
         """
         parts = {key: check_part(key, "key") for key in keys}
-        seen = {part: self._flights.latest(part) for part in parts.values()}
-        replies = await self._read_many(list(seen))
-        values = {part: self._contents.value_of(reply) for part, reply in replies.items()}
-        flights, ours = self._joinable(parts, seen, replies, values)
-        flights |= self._begin_many(loader, ours, replies, ttl, list(tags))
-        for flight in flights.values():
-            flight.join()
-        try:
-            for part, flight in flights.items():
-                values[part] = await self._from_flight(flight, replies[part], values[part])
-        finally:
-            for flight in flights.values():
-                flight.leave()
-        return {key: values[part] for key, part in parts.items()}
+        found = await self._find(list(dict.fromkeys(parts.values())))
+        wanted: dict[str, K] = {}
+        for key, part in parts.items():
+            if not found[part].fresh:
+                wanted.setdefault(part, key)  # 1 and "1" are one key
+        loaded = await self._supply.get_many(
+            {key: found[part] for part, key in wanted.items()},
+            loader,
+            partial(self._lifetimes.draw, ttl),
+            joined_tags(tags),
+        )
+        return {key: loaded[wanted[part]] if part in wanted else found[part].value for key, part in parts.items()}
 
     @overload
     async def get(self, key: KeyPart) -> T | None: ...
@@ -250,11 +250,10 @@ class Cache(Generic[T]):
         part = check_part(key, "key")
         reply = await self._reader.read(self._shard(part), part)
         value = self._contents.value_of(reply)
-        if value is MISSING or _is_stale(reply):
-            value = MISSING
+        missing = value is MISSING or (type(reply) is list and reply[1] == 1)
         if self._on_event is not None:
-            self._tell("miss" if value is MISSING else "hit")
-        return default if value is MISSING else value
+            self._supply.tell("miss" if missing else "hit")
+        return default if missing else value
 
     async def set(self, key: KeyPart, value: T, *, ttl: Seconds | None = None, tags: Iterable[str] = ()) -> None:
         """Store a value; a load that is under way is not stored any more.
@@ -272,11 +271,10 @@ class Cache(Generic[T]):
         part = check_part(key, "key")
         place = self._shard(part).place(part)
         content = self._contents.encode(value)
-        fresh_ms, life_ms, keep_ms = self._lives(ttl)
         await _SET(
             self._redis,
             *place.keys,
-            *(content[:4], fresh_ms, life_ms, keep_ms, joined_tags(tags), place.channel, content[4:]),
+            *(content[:4], *self._lifetimes.draw(ttl), joined_tags(tags), place.channel, content[4:]),
             deadline=self._deadline,
         )
 
@@ -331,123 +329,24 @@ class Cache(Generic[T]):
         """
         return lambda function: Cached(self, function, key, ttl, tags)
 
-    # Reading and loading ---------------------------------------------------------------------------------------------
-
     def _shard(self, part: str) -> Shard:
         shards = self._shards
         return shards[0] if len(shards) == 1 else shards[zlib.crc32(part.encode()) % len(shards)]
 
-    async def _read_many(self, parts: list[str]) -> dict[str, Any]:
+    async def _find(self, parts: list[str]) -> dict[str, Found[T]]:
+        """What there is under many keys, in one round trip; the fresh ones are told of as hits."""
+        seen = {part: self._flights.latest(part) for part in parts}
         groups: dict[Shard, list[str]] = {}
         for part in parts:
             groups.setdefault(self._shard(part), []).append(part)
         answers = await asyncio.gather(*(self._reader.read_many(shard, group) for shard, group in groups.items()))
-        found: dict[str, Any] = {}
-        for group, replies in zip(groups.values(), answers, strict=True):
-            found.update(zip(group, replies, strict=True))
+        found: dict[str, Found[T]] = {}
+        for (shard, group), replies in zip(groups.items(), answers, strict=True):
+            for part, reply in zip(group, replies, strict=True):
+                found[part] = Found(part, shard, seen[part], reply, self._contents.value_of(reply))
+                if found[part].fresh:
+                    self._supply.tell("hit")
         return found
-
-    def _patience(self, reply: Any) -> float | None:
-        """How long to wait for a fresh value, where there is one in need of a load."""
-        entry, stale = reply
-        if not stale:
-            return 0.0
-        patience = self._loading.patience
-        return None if patience is None or expired_by_hand(entry) else timeout_seconds(patience)
-
-    def _flight_for(self, part: str, seen: Flight | None, reply: Any, value: Any) -> Flight | None:
-        """A load under way that this call may join; any will do for one who does not wait for it."""
-        waits = value is MISSING or self._patience(reply) != 0
-        return self._flights.later_than(seen if waits else None, part)
-
-    def _joinable(
-        self, parts: dict[K, str], seen: dict[str, Flight | None], replies: dict[str, Any], values: dict[str, Any]
-    ) -> tuple[dict[str, Flight], dict[str, K]]:
-        """Of many keys: the loads under way that this call may join, and the keys that it has to load itself."""
-        flights: dict[str, Flight] = {}
-        ours: dict[str, K] = {}
-        for key, part in parts.items():
-            reply, value = replies[part], values[part]
-            if value is not MISSING and type(reply) is bytes:
-                self._tell("hit")
-                continue
-            flight = self._flight_for(part, seen[part], reply, value)
-            self._tell_of(reply, value, flight)
-            if flight is None:
-                ours.setdefault(part, key)
-            else:
-                flights[part] = flight
-        return flights, ours
-
-    def _begin_many(
-        self,
-        loader: ManyLoader[K, T],
-        ours: dict[str, K],
-        replies: dict[str, Any],
-        ttl: Seconds | None,
-        tags: Iterable[str],
-    ) -> dict[str, Flight]:
-        """A load for each of these keys, all with one call of the loader."""
-        flights: dict[str, Flight] = {}
-        if not ours:
-            return flights
-        batch = Batch(loader, list(ours.values()))
-        for part, key in ours.items():
-            load = self._load(part, replies[part], partial(batch.value, key), ttl, tags)
-            load.passed = partial(batch.decide, key)
-            flights[part] = self._flights.begin(part, partial(self._leader.fetch, load=load))
-            flights[part].task.add_done_callback(partial(batch.decide, key))
-        return flights
-
-    async def _from_flight(self, flight: Flight, reply: Any, value: Any) -> T:
-        """What the load brings, or the value at hand when that takes too long or fails."""
-        if value is MISSING:
-            return self._contents.decode(await flight.wait())
-        flight.join()  # and never leave: the load goes on, for the next to come
-        patience = self._patience(reply)
-        if patience == 0:
-            return cast(T, value)
-        try:
-            async with asyncio.timeout(patience):
-                return self._contents.decode(await flight.content())
-        except Exception:  # noqa: BLE001  # whatever kept the load from succeeding, this is what the stale value is for
-            return cast(T, value)
-
-    def _load(
-        self,
-        part: str,
-        reply: Any,
-        bring: Callable[[], Awaitable[T | None]],
-        ttl: Seconds | None,
-        tags: Iterable[str],
-    ) -> Load:
-        async def call() -> bytes:
-            return self._contents.encode(await bring())
-
-        fresh_ms, life_ms, keep_ms = self._lives(ttl)
-        entry = reply if type(reply) is bytes else reply[0] if type(reply) is list else b""
-        return Load(
-            shard=self._shard(part),
-            part=part,
-            call=call,
-            accepts=self._contents.accepts,
-            ttl_ms=fresh_ms,
-            life_ms=life_ms,
-            keep_ms=keep_ms,
-            tags=joined_tags(tags),
-            replaced=entry[:HEADER],
-        )
-
-    def _lives(self, ttl: Seconds | None) -> tuple[int, int, int]:
-        """The milliseconds until a value is stale, until it is dropped, and that marks are kept."""
-        fresh_ms = self._ttl_ms if ttl is None else ttl_ms(ttl)
-        life_ms = max(fresh_ms, self._life_ms) if self._ttl_ms < self._life_ms else fresh_ms
-        if self._jitter:
-            shorter_ms = max(round(fresh_ms * (1 - self._jitter * self._loading.chance())), 1)
-            fresh_ms, life_ms = shorter_ms, life_ms if fresh_ms < life_ms else shorter_ms
-        return fresh_ms, life_ms, life_ms + lease_ms(self._loading.timeout)
-
-    # Invalidating ----------------------------------------------------------------------------------------------------
 
     async def _drop(self, script: Script, key: KeyPart) -> bool:
         part = check_part(key, "key")
@@ -460,28 +359,5 @@ class Cache(Generic[T]):
             *(_INVALIDATE(self._redis, shard.marks, shard.tags, *tags, deadline=deadline) for shard in self._shards)
         )
 
-    # Telling ---------------------------------------------------------------------------------------------------------
-
-    def _tell_of(self, reply: Any, value: Any, flight: Flight | None) -> None:
-        if value is MISSING:
-            self._tell("miss" if flight is None else "coalesced")
-        else:
-            self._tell("stale" if _is_stale(reply) else "hit")
-
-    def _tell(self, outcome: Literal["hit", "miss", "coalesced", "stale"]) -> None:
-        if self._on_event is not None:
-            emit(self._on_event, CacheRequested(name=self.name, outcome=outcome))
-
     def __repr__(self) -> str:
-        return f"<Cache {self.name!r} ttl={self._ttl_ms / 1000:g}s>"
-
-
-def _is_stale(reply: Any) -> bool:
-    return type(reply) is list and bool(reply[1])
-
-
-def _stale_ttl_ms(stale_ttl: Seconds, fresh_ms: int) -> int:
-    life_ms = ttl_ms(stale_ttl, "stale_ttl")
-    if life_ms < fresh_ms:
-        raise ValueError(f"stale_ttl must be at least ttl ({fresh_ms / 1000:g} s), not {stale_ttl!r}")
-    return life_ms
+        return f"<Cache {self.name!r}>"

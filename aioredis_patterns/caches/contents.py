@@ -15,7 +15,7 @@ from aioredis_patterns.types import Codec, EventHook
 
 from .entry import content_of
 
-__all__ = ("MISSING", "Contents")
+__all__ = ("Contents", "MISSING")
 
 T = TypeVar("T")
 

@@ -10,14 +10,11 @@ from decimal import Decimal
 from enum import Enum
 from functools import update_wrapper
 from string import Formatter
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, final
+from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, final
 from urllib.parse import quote
 from uuid import UUID
 
 from aioredis_patterns.types import Seconds
-
-if TYPE_CHECKING:
-    from .cache import Cache
 
 __all__ = ("Cached",)
 
@@ -25,6 +22,22 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _TAGGED: Final = (bool, float, type(None), UUID, date, datetime, Decimal)
+
+
+class _Cache(Protocol[T]):
+    """What a cached function needs of its cache."""
+
+    async def get_or_load(
+        self, key: str, loader: Callable[[], Awaitable[T]], *, ttl: Seconds | None, tags: Sequence[str]
+    ) -> T: ...
+
+    async def refresh(
+        self, key: str, loader: Callable[[], Awaitable[T]], *, ttl: Seconds | None, tags: Sequence[str]
+    ) -> T: ...
+
+    async def get(self, key: str) -> T | None: ...
+
+    async def delete(self, key: str) -> bool: ...
 
 
 @final
@@ -41,10 +54,23 @@ class Cached(Generic[P, T]):
         key: The template.
         ttl: Seconds until a result has to be loaded again; the cache's own when None.
         tags: Templates.
+
+    Example:
+        >>> cache = Cache(redis, "profiles", ttl=60)
+        >>> @cache.cached(key="{user_id}")
+        ... async def profile(user_id: int) -> dict:
+        ...     return {"id": user_id}
+        >>> await profile(1)
+        {'id': 1}
+        >>> await profile.peek(1)
+        {'id': 1}
+        >>> await profile.invalidate(1)
+        True
+        >>> await profile.peek(1)
     """
 
     def __init__(
-        self, cache: Cache[T], function: Callable[P, Awaitable[T]], key: str, ttl: Seconds | None, tags: Sequence[str]
+        self, cache: _Cache[T], function: Callable[P, Awaitable[T]], key: str, ttl: Seconds | None, tags: Sequence[str]
     ) -> None:
         self._cache = cache
         self._function = function

@@ -10,18 +10,30 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
+from aioredis_patterns._core.durations import ttl_ms
 from aioredis_patterns._core.keys import Keys, check_part
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.link import RECOVERABLE, Request
 from aioredis_patterns.client.packing import pack_command
 from aioredis_patterns.errors import CodecError
-from aioredis_patterns.types import AnyRedis
+from aioredis_patterns.types import AnyRedis, Seconds
 
-__all__ = ("HEADER", "Place", "Reader", "Shard", "content_of", "expired_by_hand", "joined_tags", "shards_of")
+__all__ = (
+    "HEADER",
+    "Lifetimes",
+    "Lives",
+    "Place",
+    "Reader",
+    "Shard",
+    "content_of",
+    "expired_by_hand",
+    "joined_tags",
+    "shards_of",
+)
 
 _JUDGE: Final = Script(
-    __package__, "entry_judge", keys=3, fragments=("fragment_marks", "fragment_state"), repeatable=True
+    __package__, "entry_judge", keys=3, fragments=("fragment_time", "fragment_marks", "fragment_state"), repeatable=True
 )
 
 HEADER: Final = 68
@@ -64,6 +76,58 @@ class Shard:
     def place(self, part: str) -> Place:
         """Where the value of an escaped key lies."""
         return Place(self.value + part, self.lead + part, self.marks, self.tags, self.channel + part)
+
+
+class Lives(NamedTuple):
+    """How long an entry lives, in milliseconds."""
+
+    fresh_ms: int
+    """Until it is stale."""
+    whole_ms: int
+    """Until it is dropped."""
+    marks_ms: int
+    """How long the marks must be kept for it."""
+
+
+class Lifetimes:
+    """How long the entries of one cache live.
+
+    Args:
+        ttl: Seconds until an entry is stale.
+        stale_ttl: Seconds until it is dropped; as long as `ttl` when None.
+        jitter: Part of the ttl by which it is shortened at random.
+        chance: Draws a number from 0 up to 1.
+        load_ms: Milliseconds that a load may take.
+    """
+
+    __slots__ = ("_chance", "_jitter", "_load_ms", "_ttl_ms", "_whole_ms")
+
+    def __init__(
+        self, ttl: Seconds, stale_ttl: Seconds | None, jitter: float, chance: Callable[[], float], load_ms: int
+    ) -> None:
+        self._ttl_ms = ttl_ms(ttl)
+        self._whole_ms = self._ttl_ms if stale_ttl is None else ttl_ms(stale_ttl, "stale_ttl")
+        if self._whole_ms < self._ttl_ms:
+            raise ValueError(f"stale_ttl must be at least ttl ({self._ttl_ms / 1000:g} s), not {stale_ttl!r}")
+        if not 0 <= jitter <= 1:
+            raise ValueError(f"jitter must be between 0 and 1, not {jitter!r}")
+        self._jitter = jitter
+        self._chance = chance
+        self._load_ms = load_ms
+
+    @property
+    def stale(self) -> bool:
+        """Whether entries are kept when they are stale."""
+        return self._whole_ms > self._ttl_ms
+
+    def draw(self, ttl: Seconds | None) -> Lives:
+        """The lifetime of one entry, with a ttl of its own unless that is None."""
+        fresh_ms = self._ttl_ms if ttl is None else ttl_ms(ttl)
+        whole_ms = max(fresh_ms, self._whole_ms) if self.stale else fresh_ms
+        if self._jitter:
+            fresh_ms = max(round(fresh_ms * (1 - self._jitter * self._chance())), 1)
+            whole_ms = whole_ms if self.stale else fresh_ms
+        return Lives(fresh_ms, whole_ms, whole_ms + self._load_ms)
 
 
 class Reader:

@@ -29,7 +29,7 @@ from aioredis_patterns.errors import PatternError
 from aioredis_patterns.events import CacheLoaded, emit
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
-from .entry import HEADER, Place, Reader, Shard, content_of
+from .entry import HEADER, Lives, Place, Reader, Shard, content_of
 from .flights import Flight, Flights
 
 __all__ = ("Leader", "Load", "Loading")
@@ -38,14 +38,16 @@ _ACQUIRE: Final = Script(
     __package__,
     "leader_acquire",
     keys=4,
-    fragments=("fragment_marks", "fragment_state"),
+    fragments=("fragment_time", "fragment_marks", "fragment_state"),
     repeatable=True,
     lease=True,
 )
 _RENEW: Final = Script(__package__, "leader_renew", repeatable=True, lease=True)
-_RELEASE: Final = Script(__package__, "leader_release", keys=2, repeatable=True, lease=True)
+_RELEASE: Final = Script(
+    __package__, "leader_release", keys=2, fragments=("fragment_time",), repeatable=True, lease=True
+)
 _STORE: Final = Script(
-    __package__, "leader_store", keys=4, fragments=("fragment_marks", "fragment_pack"), repeatable=True
+    __package__, "leader_store", keys=4, fragments=("fragment_time", "fragment_marks", "fragment_pack"), repeatable=True
 )
 
 _FRESH, _LEADS = 0, 1
@@ -108,9 +110,7 @@ class Load:
         part: Its key, escaped.
         call: Calls the loader and gives the content to store.
         accepts: Whether an entry decodes.
-        ttl_ms: Until it is stale.
-        life_ms: Until it is dropped.
-        keep_ms: How long marks are kept at least.
+        lives: How long.
         tags: Joined.
         replaced: The header of an entry that counts as none.
         passed: Called when another loads it.
@@ -120,9 +120,7 @@ class Load:
     part: str
     call: Callable[[], Coroutine[Any, Any, bytes]]
     accepts: Callable[[bytes], bool]
-    ttl_ms: int
-    life_ms: int
-    keep_ms: int
+    lives: Lives
     tags: str
     replaced: bytes = b""
     passed: Callable[[], None] = lambda: None
@@ -210,7 +208,7 @@ class Leader:
             state, token, left_ms = await _ACQUIRE(
                 self._redis,
                 *place.keys,
-                *(flight.token, self._lease_ms, load.keep_ms, load.tags, load.replaced),
+                *(flight.token, self._lease_ms, load.lives.marks_ms, load.tags, load.replaced),
                 deadline=self._deadline,
             )
         except asyncio.CancelledError:
@@ -251,8 +249,7 @@ class Leader:
             stored = await _STORE(
                 self._redis,
                 *place.keys,
-                *(flight.token, content[:4], load_us, load.ttl_ms, load.life_ms, load.keep_ms, load.tags),
-                *(place.channel, content[4:]),
+                *(flight.token, content[:4], load_us, *load.lives, load.tags, place.channel, content[4:]),
                 deadline=self._deadline,
             )
         except (RedisError, PatternError):
@@ -279,8 +276,9 @@ class Leader:
             pass
 
     async def _bounded(self, fetching: Coroutine[Any, Any, Any]) -> Any:
+        scope = asyncio.timeout(self._timeout)
         try:
-            async with asyncio.timeout(self._timeout) as scope:
+            async with scope:
                 return await fetching
         except TimeoutError as error:
             if scope.expired():

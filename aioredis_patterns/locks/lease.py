@@ -13,6 +13,7 @@ from aioredis_patterns._core.durations import lease_ms as checked_lease_ms
 from aioredis_patterns._core.renewal import LossReason, Renewals
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.tasks import background
+from aioredis_patterns.client.link import Link
 from aioredis_patterns.errors import LockLostError
 from aioredis_patterns.events import LockLost, LockReleased, emit
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
@@ -52,7 +53,7 @@ class Terms:
     renewal: Script
 
 
-GiveBack: TypeAlias = "Callable[[Lease], Coroutine[Any, Any, bool]]"
+GiveBack: TypeAlias = "Callable[[Link, Lease], Coroutine[Any, Any, bool]]"
 """Gives a lease back to the server; whether it was still held."""
 
 _NEVER: Final = float("inf")
@@ -88,6 +89,7 @@ class Lease:
         "_cancelling",
         "_ends",
         "_give_back",
+        "_link",
         "_loss",
         "_open",
         "_renewals",
@@ -104,14 +106,15 @@ class Lease:
     )
 
     def __init__(
-        self, terms: Terms, give_back: GiveBack, renewals: Renewals, token: str, fence: int, sent: float
+        self, terms: Terms, give_back: GiveBack, link: Link, token: str, fence: int, sent: float
     ) -> None:
         self.token = token
         self.fence = fence
         self.lease_ms = terms.lease_ms
         self._terms = terms
         self._give_back = give_back
-        self._renewals = renewals
+        self._link = link
+        self._renewals = renewals = link.companion(Renewals)
         self._since = sent
         self._ends = _NEVER if terms.max_hold is None else sent + terms.max_hold
         self._open = True  # it counts as held; false as soon as its release begins
@@ -166,7 +169,7 @@ class Lease:
         if answer <= 0:
             self.on_lost("taken" if answer < 0 else "expired")
         elif not self._open:
-            background(self._give_back(self), name="redis lock extended too late")
+            background(self._give_back(self._link, self), name="redis lock extended too late")
         self._check()
         self._renewals.discard(self)
         self._set_validity(sent, length_ms)
@@ -186,7 +189,7 @@ class Lease:
             return False
         self._open = False
         self._renewals.discard(self)
-        held = await self._give_back(self)
+        held = await self._give_back(self._link, self)
         if self._returned:  # by another call meanwhile
             return False
         self._returned = True

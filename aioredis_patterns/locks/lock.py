@@ -32,7 +32,6 @@ from redis.exceptions import RedisError
 
 from aioredis_patterns._core.durations import delay_ms, lease_ms, timeout_seconds
 from aioredis_patterns._core.keys import PREFIX, Keys
-from aioredis_patterns._core.renewal import Renewals
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.tasks import background, shielded
 from aioredis_patterns.client.attach import link_of
@@ -263,7 +262,7 @@ class Lock:
         return monotonic() >= sent + self._terms.lease_ms / 1000
 
     def _new_lease(self, link: Link, token: str, fence: int, sent: float) -> Lease:
-        return Lease(self._terms, self._give_back, link.companion(Renewals), token, fence, sent)
+        return Lease(self._terms, self._give_back, link, token, fence, sent)
 
     # Waiting ---------------------------------------------------------------------------------------------------------
 
@@ -318,9 +317,8 @@ class Lock:
 
     # Giving back -----------------------------------------------------------------------------------------------------
 
-    async def _give_back(self, lease: Lease) -> bool:
+    async def _give_back(self, link: Link, lease: Lease) -> bool:
         """Free the lock, or give it to the next task of this client; whether it was still held."""
-        link = link_of(self._terms.redis)
         waiting = link.companion(Waiting)
         cooldown = self._cooldown(lease) if self._min_hold_ms else ()
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from math import inf
+from math import gcd, inf
 from operator import index
 from typing import Any, ClassVar, Final, Literal
 
@@ -19,9 +19,10 @@ from aioredis_patterns.types import AnyRedis, EventHook, KeyPart, Seconds
 
 from .decision import Decision
 
-__all__ = ("Limiter", "check_count", "fitting_backlog")
+__all__ = ("Limiter", "backlog_that_fits", "check_count", "periods_ahead", "rate_in_shares")
 
 _RESET: Final = Script(__package__, "limiter_reset", repeatable=True)
+_CANCEL: Final = Script(__package__, "limiter_cancel")
 
 _EXACT: Final = 2**53  # whole numbers below it are exact in a script
 _SECOND: Final = 1_000_000
@@ -39,29 +40,18 @@ class Limiter:
     `reset` are repeated.
     """
 
-    __slots__ = (
-        "_arguments",
-        "_backlog",
-        "_capacity",
-        "_deadline",
-        "_keys",
-        "_on_event",
-        "_redis",
-        "limit",
-        "name",
-        "period",
-    )
+    __slots__ = ("_arguments", "_capacity", "_deadline", "_keys", "_on_event", "_redis", "limit", "name", "period")
 
-    # What a kind adds: the part of its key, its scripts, and their arguments between the key and the cost.
+    # What a kind adds: the part of its key, its scripts, and what they are told before the cost.
     _part: ClassVar[str]
     _hit: ClassVar[Script]
     _peek: ClassVar[Script]
     _refund: ClassVar[Script]
     _reserve: ClassVar[Script]
-    _cancel: ClassVar[Script]
+    _cancel: ClassVar[Script] = _CANCEL
     _arguments: tuple[bytes, ...]
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what every kind hands on
         self,
         redis: AnyRedis,
         name: str,
@@ -69,7 +59,7 @@ class Limiter:
         period_us: int,
         *,
         capacity: int,
-        backlog: int,
+        arguments: tuple[int, ...],
         deadline: Seconds | None,
         on_event: EventHook | None,
         prefix: str,
@@ -80,7 +70,7 @@ class Limiter:
         self.limit = limit
         self.period = period_us / _SECOND
         self._capacity = capacity
-        self._backlog = backlog
+        self._arguments = tuple(b"%d" % argument for argument in arguments)
         self._deadline = None if deadline is None else timeout_seconds(deadline, "deadline")
         self._on_event = on_event
 
@@ -172,14 +162,14 @@ class Limiter:
         units = self._units(cost)
         patience = -1 if timeout is None else round(timeout_seconds(timeout) * _SECOND)
         key = self._keys.key(self._part, subject)
-        asking = (*self._arguments, units, self._backlog, patience)
-        reservation = asyncio.ensure_future(self._reserve(self._redis, key, *asking, deadline=self._deadline))
+        call = self._reserve(self._redis, key, *self._arguments, units, patience, deadline=self._deadline)
+        reservation = asyncio.ensure_future(call)
         try:
             allowed, remaining, wait, reset, *_ = await asyncio.shield(reservation)
             if allowed:
                 await asyncio.sleep(wait / _SECOND)
         except asyncio.CancelledError:
-            await shielded(self._give_back(reservation, key, units), _GIVING_BACK)
+            await shielded(self._give_back(reservation, key), _GIVING_BACK)
             raise
         retry, reset = (0, reset - wait) if allowed else (wait, reset)
         decision = self._decision((allowed, remaining, retry, reset))
@@ -189,12 +179,12 @@ class Limiter:
             raise RateLimitExceededError(self.name, decision.retry_after)
         return decision
 
-    async def _give_back(self, reservation: asyncio.Future[Any], key: str, units: int) -> None:
+    async def _give_back(self, reservation: asyncio.Future[Any], key: str) -> None:
         """Undo a reservation whose caller is gone; where Redis does not answer, its turn goes unused."""
         try:
             allowed, _, wait, _, *ticket = await reservation
             if allowed and wait:
-                await self._cancel(self._redis, key, *self._arguments, units, *ticket, deadline=self._deadline)
+                await self._cancel(self._redis, key, *ticket, deadline=self._deadline)
         except (RedisError, PatternError):
             pass
 
@@ -236,14 +226,25 @@ def check_count(value: int, name: str, least: int = 1) -> int:
     return number
 
 
-def fitting_backlog(backlog: int | None, capacity: int, unit: int) -> int:
-    """The backlog that was asked for, or the one that fits, where a script counts `unit` shares for each of it.
+def backlog_that_fits(backlog: int | None, capacity: int, unit: int) -> int:
+    """The backlog that was asked for, or one that fits, where a script counts `unit` shares for each of its units.
 
     Raises:
-        ValueError: A script could not count so much exactly.
+        ValueError: More than a script can count exactly.
     """
     room = (_EXACT - 1) // unit - capacity - 1
-    wanted = min(_BACKLOG, room) if backlog is None else check_count(backlog, "backlog", least=0)
-    if room < max(wanted, 0):
-        raise ValueError(f"{capacity} and a backlog of {wanted} are too much for this period to be counted exactly")
+    wanted = max(min(_BACKLOG, room), 0) if backlog is None else check_count(backlog, "backlog", least=0)
+    if wanted > room:
+        raise ValueError(f"a limit of {capacity}, a backlog of {wanted} and this period cannot be counted exactly")
     return wanted
+
+
+def rate_in_shares(limit: int, period_us: int) -> tuple[int, int]:
+    """A rate as two whole numbers without a common divisor: shares per microsecond, and shares per unit of cost."""
+    divisor = gcd(limit, period_us)
+    return limit // divisor, period_us // divisor
+
+
+def periods_ahead(backlog: int | None, limit: int) -> int:
+    """How many further periods so many units take."""
+    return -(-(_BACKLOG if backlog is None else check_count(backlog, "backlog", least=0)) // limit)

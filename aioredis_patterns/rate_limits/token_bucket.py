@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import gcd
 from typing import Final, final
 
 from aioredis_patterns._core.durations import period_us
@@ -10,7 +9,7 @@ from aioredis_patterns._core.keys import PREFIX
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
-from .limiter import Limiter, check_count, fitting_backlog
+from .limiter import Limiter, backlog_that_fits, check_count, rate_in_shares
 
 __all__ = ("TokenBucket",)
 
@@ -19,7 +18,6 @@ _HIT: Final = Script(__package__, "token_bucket_hit", fragments=_SHARED)
 _PEEK: Final = Script(__package__, "token_bucket_peek", fragments=_SHARED, repeatable=True)
 _REFUND: Final = Script(__package__, "token_bucket_refund", fragments=_SHARED)
 _RESERVE: Final = Script(__package__, "token_bucket_reserve", fragments=_SHARED)
-_CANCEL: Final = Script(__package__, "token_bucket_cancel", fragments=_SHARED)
 
 
 @final
@@ -28,29 +26,31 @@ class TokenBucket(Limiter):
 
     The promise. In any stretch of time no more is admitted than `burst` and what the rate gives in that time. The rate
     is exact: 7 per minute are 7 per minute in the long run, as nothing is ever rounded. `retry_after` is exact for the
-    cost that was asked. A denied hit takes nothing, so small ones pass while a large one waits. Time is the server's;
-    when its clock steps back nothing is gained until it is where it was, for one refill of the bucket at most. When
-    the limit changes, the bucket keeps its tokens: a larger burst fills up at the rate, a smaller one spills over.
+    cost that was asked. A denied hit takes nothing. Time is the server's; when its clock steps back nothing is gained
+    until it is where it was, or for one refill of the bucket at most. When the limit changes, the bucket keeps its
+    tokens: a larger one fills up at the rate, a smaller one spills over.
+
+    `acquire` takes tokens that the bucket has not gained yet, and waits for them; until then every hit is denied.
 
     The limit of the promise. A server that fails over without its last writes forgets the hits among them.
 
-    The cost. One round trip. A subject has one string that expires when the bucket is full.
+    The cost. One round trip. A subject has one string, which expires when the bucket is full.
 
     Args:
         redis: Any asyncio client of redis-py.
         name: What is limited; decisions name it as their policy.
         limit: Tokens that are gained per period.
         period: Seconds, of whole microseconds.
-        burst: Tokens that the bucket holds, which is the most that passes at once; `limit` when None.
-        backlog: Tokens that `acquire` may have reserved at a time; when None 10,000, or as many as can be counted.
+        burst: Tokens that the bucket holds, the most that passes at once; `limit` when None.
+        backlog: Tokens that may be reserved in advance; 10,000 when None, or as many as can be counted.
         deadline: Seconds that one call to Redis may take; the client's own when None.
         on_event: Told of every decision.
         prefix: First part of every key.
 
     Raises:
         TypeError: A limit, burst or backlog that is no int.
-        ValueError: One that is below 1, or more than can be counted exactly: the tokens, in shares of the period's
-            microseconds, must stay below 2^53.
+        ValueError: One that is too small, or so large that it cannot be counted exactly: tokens times the period in
+            microseconds, divided by what limit and period have in common, must stay below 2^53.
 
     Example:
         >>> async def main(url):
@@ -63,9 +63,9 @@ class TokenBucket(Limiter):
     __slots__ = ("burst",)
 
     _part = "bucket"
-    _hit, _peek, _refund, _reserve, _cancel = _HIT, _PEEK, _REFUND, _RESERVE, _CANCEL
+    _hit, _peek, _refund, _reserve = _HIT, _PEEK, _REFUND, _RESERVE
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what the limit is, is said in one place
         self,
         redis: AnyRedis,
         name: str,
@@ -80,14 +80,12 @@ class TokenBucket(Limiter):
     ) -> None:
         limit, length = check_count(limit, "limit"), period_us(period)
         self.burst = limit if burst is None else check_count(burst, "burst")
-        divisor = gcd(limit, length)
-        gain, unit = limit // divisor, length // divisor
+        gain, unit = rate_in_shares(limit, length)
         super().__init__(
             *(redis, name, limit, length),
             capacity=self.burst,
-            backlog=fitting_backlog(backlog, self.burst, unit),
+            arguments=(gain, unit, self.burst, backlog_that_fits(backlog, self.burst, unit)),
             deadline=deadline,
             on_event=on_event,
             prefix=prefix,
         )
-        self._arguments = (b"%d" % gain, b"%d" % unit, b"%d" % self.burst)

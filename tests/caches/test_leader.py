@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,6 @@ from aioredis_patterns.events import CacheLoaded
 from tests.caches.paused import Paused, listening
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-async def other(url: str) -> AsyncIterator[Redis]:
-    """A client that shares nothing with the one under test, as another process would."""
-    async with connect(url) as client:
-        yield client
 
 
 async def test_one_load_for_two_clients(redis: Redis, other: Redis, name: str) -> None:

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from aioredis_patterns.caches import Cache, Loading
-from aioredis_patterns.client.connect import connect
 from tests.caches.paused import joined, listening
 from tests.support.waiting import eventually
-
-
-@pytest.fixture
-async def other(url: str) -> AsyncIterator[Redis]:
-    """A client that shares nothing with the one under test, as another process would."""
-    async with connect(url) as client:
-        yield client
 
 
 class Squares:

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from aioredis_patterns.caches import Cache, Loading
-from aioredis_patterns.client.connect import connect
 from aioredis_patterns.events import CacheLoaded, CacheRequested
 from tests.caches.paused import Paused
 from tests.support.waiting import eventually
-
-
-@pytest.fixture
-async def other(url: str) -> AsyncIterator[Redis]:
-    """A client that shares nothing with the one under test, as another process would."""
-    async with connect(url) as client:
-        yield client
 
 
 async def stale_cache(redis: Redis, name: str, *, on_event: Any = None, **loading: Any) -> Cache[Any]:

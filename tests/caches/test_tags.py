@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
 
 from aioredis_patterns.caches import Cache, Loading
-from aioredis_patterns.client.connect import connect
 from tests.caches.paused import Paused, listening
-
-
-@pytest.fixture
-async def other(url: str) -> AsyncIterator[Redis]:
-    """A client that shares nothing with the one under test, as another process would."""
-    async with connect(url) as client:
-        yield client
 
 
 async def test_invalidate(redis: Redis, name: str) -> None:

@@ -323,7 +323,7 @@ async def test_a_killed_primary_is_replaced_under_load(kind: str, own_cluster: E
     async with CLIENTS[kind](own_cluster) as redis:
         async with counting(redis, keys) as load:
             await load.some()
-            own_cluster.masters[1].kill()
+            await own_cluster.masters[1].kill()
             await eventually(lambda: is_primary(own_cluster.replicas[1]), timeout=20)
             await load.some(600)
         assert set(load.answers) <= {int, OutcomeUnknownError}
@@ -338,7 +338,7 @@ async def test_what_was_not_written_follows_the_failover(own_cluster: EmbeddedCl
     async with connect(own_cluster.url, deadline=20) as redis:
         keys = [key for key in map(str, range(200)) if await owner_of(own_cluster, key) is victim][:20]
         await redis.set(keys[0], "x")
-        victim.kill()
+        await victim.kill()
         began = time.monotonic()
         with pytest.raises((RedisConnectionError, RedisTimeoutError)):
             await ADD(redis, keys[1], 1, 60_000, deadline=0.3)

@@ -21,7 +21,7 @@ from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import LockError, LockLostError, LockTimeoutError
 from aioredis_patterns.events import LockAcquired, LockLost, LockReleased, LockTimedOut
 from aioredis_patterns.locks import Lease, Lock
-from aioredis_patterns.locks._waiting import Waiting
+from aioredis_patterns.locks._waiting import Waiter, Waiting
 from tests.support.waiting import eventually
 
 
@@ -617,6 +617,16 @@ async def test_the_next_waits_no_longer_for_one_that_was_cancelled(pipelined: Re
             assert asyncio.get_running_loop().time() - started < 0.3
             await lease.release()
             await release
+    await gone(pipelined, name)
+
+
+async def test_an_heir_that_gave_up_does_not_keep_the_lock(pipelined: Redis, name: str) -> None:
+    """A lock that was handed to a task which is not there any more is taken back at once, not with its lease."""
+    lock, link = Lock(pipelined, name, lease=60), link_of(pipelined)
+    lease = await lock.acquire()
+    heir = Waiter("token-of-one-that-gave-up", "owner", 60_000, 0.0)
+    heir.gone = True
+    assert await lock._hand_over(link, lease.token, heir)
     await gone(pipelined, name)
 
 

@@ -287,3 +287,39 @@ async def test_a_black_hole_ends_in_an_error(own_server: EmbeddedServer, name: s
         assert asyncio.get_running_loop().time() - started < 0.5
         proxy.heal()
         await nothing_is_left(direct, name)
+
+
+async def test_validity_counts_from_the_request(
+    own_server: EmbeddedServer, name: str, make: Callable[..., Any]
+) -> None:
+    """A lease whose answer took long is valid for so much less, since the server began to count before."""
+    async with FaultProxy(own_server.host, own_server.port) as proxy, connect(proxy.url) as redis:
+        lock = make(redis, name, lease=10)
+        await (await lock.acquire()).release()
+        proxy.delay(0.3, 0.3, requests=False)
+        lease = await lock.acquire()
+        assert 9 < lease.valid_for <= 9.7
+        proxy.clear()
+        await lease.release()
+
+
+async def test_a_release_that_is_cancelled_is_done_all_the_same(
+    own_server: EmbeddedServer, name: str, make: Callable[..., Any]
+) -> None:
+    """A release that is cancelled before it could be sent frees the lock as soon as there is a connection again."""
+    async with (
+        FaultProxy(own_server.host, own_server.port) as proxy,
+        connect(proxy.url) as redis,
+        connect(own_server.url) as direct,
+    ):
+        lease = await make(redis, name, lease=60).acquire()
+        proxy.refuse()
+        await proxy.cut_all()
+        releasing = asyncio.create_task(lease.release())
+        for _ in range(5):
+            await asyncio.sleep(0.01)
+            releasing.cancel()
+        proxy.heal()
+        await asyncio.wait([releasing])
+        assert releasing.cancelled()
+        assert await leftovers(direct, name) == []

@@ -8,10 +8,19 @@ from typing import Any
 import pytest
 
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns.rate_limits import Limiter, TokenBucket, limiter
+from aioredis_patterns.rate_limits import (
+    FixedWindow,
+    Gcra,
+    LeakyBucket,
+    Limiter,
+    SlidingLog,
+    SlidingWindow,
+    TokenBucket,
+    limiter,
+)
 from tests.rate_limits.clock import Clock, Timed
 
-KINDS = {"TokenBucket": TokenBucket}
+KINDS = {kind.__name__: kind for kind in (FixedWindow, SlidingWindow, SlidingLog, TokenBucket, LeakyBucket, Gcra)}
 
 Kind = Callable[..., Limiter]
 

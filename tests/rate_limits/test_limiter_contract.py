@@ -197,9 +197,7 @@ async def test_all_is_free_after_reset_after(pipelined: Redis, clock: Clock, kin
         assert not await pipelined.exists(key_of(limiter))
 
 
-@pytest.mark.parametrize(
-    ("limit", "period", "admitted"), [(3, 10, 100), (19, 10, 400), (7, 60, 200), (1000, 1, 4000)]
-)
+@pytest.mark.parametrize(("limit", "period", "admitted"), [(3, 10, 100), (19, 10, 400), (7, 60, 200), (1000, 1, 4000)])
 async def test_the_rate_is_kept_in_the_long_run(
     pipelined: Redis, clock: Clock, kind: Kind, name: str, limit: int, period: int, admitted: int
 ) -> None:

@@ -12,8 +12,7 @@ local stamps = redis.call('GET', marks)
 if not stamps then
   return 0
 end
-local time = redis.call('TIME')
-local now_us = time[1] * 1000000 + time[2]
+local now_us = server_us()
 local cleared, latest = string.sub(stamps, 1, 16), string.sub(stamps, 17, 32)
 local stamp = string.format('%016.0f', math.max(now_us, tonumber(latest) + 1))
 

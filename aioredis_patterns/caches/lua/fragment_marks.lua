@@ -10,8 +10,7 @@ local function latest_of(marks, tags, keep_ms)
   local stamps = redis.call('GET', marks)
   local kept_ms = stamps and tonumber(string.sub(stamps, 33)) or 0
   if not stamps then
-    local time = redis.call('TIME')
-    stamps = string.rep(string.format('%016.0f', time[1] * 1000000 + time[2]), 2)
+    stamps = string.rep(string.format('%016.0f', server_us()), 2)
   end
   if keep_ms > kept_ms then
     kept_ms = keep_ms

@@ -20,8 +20,7 @@ local function state_of(entry, marks, tags)
   if not unchanged(marks, tags, string.sub(entry, 7, 22), names) then
     return GONE
   end
-  local time = redis.call('TIME')
-  local left_us = tonumber(string.sub(entry, 39, 54)) - time[1] * 1000000 - time[2]
+  local left_us = tonumber(string.sub(entry, 39, 54)) - server_us()
   local stale = left_us <= 0 and string.sub(entry, 2, 2) == 's'
   return stale and STALE or FRESH, left_us
 end

@@ -16,8 +16,7 @@ if redis.call('GETRANGE', lead, 0, 15) ~= token then
 end
 local header = redis.call('GETRANGE', value, 0, 67)
 if pause_ms > 0 and #header == 68 and string.sub(header, 2, 2) == 's' then
-  local time = redis.call('TIME')
-  local until_us = time[1] * 1000000 + time[2] + pause_ms * 1000
+  local until_us = server_us() + pause_ms * 1000
   if tonumber(string.sub(header, 39, 54)) < until_us then
     redis.call('SETRANGE', value, 38, string.format('%016.0f', until_us))
   end

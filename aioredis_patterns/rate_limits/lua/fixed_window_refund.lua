@@ -1,0 +1,29 @@
+-- Takes hits back from the window that counts them.
+-- KEYS
+--   1 window  string
+-- ARGV
+--   1 limit   units
+--   2 period  ms
+--   3 most    ms until the end of the last window that may have reservations
+--   4 cost    units
+-- Returns
+--   1 allowed    1 or 0
+--   2 remaining  units
+--   3 retry      us until a hit of that cost passes; 0 now, -1 never
+--   4 reset      us until nothing is used
+local window = KEYS[1]
+local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local left = redis.call('PTTL', window)
+local count, ends = read_window(redis.call('GET', window), left, period, most)
+count = math.max(count - cost, 0)
+if count == 0 and ends <= period then
+  redis.call('DEL', window)
+  return { cost > limit and 0 or 1, limit, cost > limit and -1 or 0, 0 }
+end
+write_window(window, count, ends, left, period)
+local room, reset = ends > period and 0 or math.max(limit - count, 0), (ends + 1) * 1000
+if cost <= room then
+  return { 1, room, 0, reset }
+end
+return { 0, room, cost > limit and -1 or ends > period and reset - period * 1000 or reset, reset }

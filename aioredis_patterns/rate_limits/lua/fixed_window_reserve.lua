@@ -1,0 +1,36 @@
+-- Counts a hit in the first window that has room for it, where none after it has reservations.
+-- KEYS
+--   1 window  string
+-- ARGV
+--   1 limit   units
+--   2 period  ms
+--   3 most    ms until the end of the last window that may have reservations
+--   4 cost    units
+--   5 patience  us that the caller waits at most; -1 for ever
+-- Returns
+--   1 allowed    1 or 0
+--   2 remaining  units
+--   3 wait       us until that window begins; -1 never
+--   4 reset      us until nothing is used
+--   5 mine       string, the count that this leaves and the window's end (us); empty when refused
+--   6 before     string, the count that it found and how much earlier its window ends (ms)
+local window = KEYS[1]
+local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local patience = tonumber(ARGV[5])
+
+local now, left, before = server_us(), redis.call('PTTL', window), redis.call('GET', window)
+local count, ends = read_window(before, left, period, most)
+local opened = 0
+if cost > limit - count then
+  count, ends, opened = 0, ends + period, period
+end
+local wait = ends > period and (ends - period + 1) * 1000 or 0
+if cost > limit or ends > most or (patience >= 0 and wait > patience) then
+  local room = ends > period and 0 or limit - count
+  return { 0, math.max(room, 0), cost > limit and -1 or wait, (ends - opened + 1) * 1000, '', '' }
+end
+
+local mine = write_window(window, count + cost, ends, left, period)
+mine = string.format('%s %.0f', mine, now + ends * 1000)
+local remaining = ends > period and 0 or limit - count - cost
+return { 1, remaining, wait, (ends + 1) * 1000, mine, string.format('%s %.0f', before or '0', opened) }

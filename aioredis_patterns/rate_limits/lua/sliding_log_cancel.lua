@@ -1,0 +1,25 @@
+-- Gives a reservation back, if it is the last and not due yet.
+-- KEYS
+--   1 log  list
+-- ARGV
+--   1 mine  string, its entry
+-- Returns
+--   1 given  1 or 0
+local log = KEYS[1]
+local mine = ARGV[1]
+
+local now = server_us()
+local size, total, _, pending = read_log(log, now)
+if not pending or redis.call('LINDEX', log, -2) ~= mine then
+  return 0
+end
+local _, cost = parse(mine)
+if size == 1 then
+  return redis.call('DEL', log)
+end
+redis.call('LTRIM', log, 0, -3)
+local last = parse(redis.call('LINDEX', log, -1))
+redis.call('RPUSH', log, string.format('%.0f', last > now and cost - total or total - cost))
+-- The expiry was that of a later hit.
+redis.call('PEXPIRE', log, redis.call('PTTL', log))
+return 1

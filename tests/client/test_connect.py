@@ -1,0 +1,155 @@
+"""`connect` reads every form of URL, refuses the rest with a sentence, and does no I/O."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
+
+from aioredis_patterns.client import PipelinedRedis, connect
+from aioredis_patterns.client.pipelined_cluster import PipelinedCluster
+from aioredis_patterns.embedded import EmbeddedServer, embedded_server
+
+
+def options(redis: PipelinedRedis) -> dict[str, object]:
+    return dict(redis.connection_pool.connection_kwargs)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://localhost", {"host": "localhost"}),
+        ("redis://", {}),
+        ("redis://db.example.org:7000/3", {"host": "db.example.org", "port": 7000, "db": 3}),
+        ("redis://ada:s%40fe@h/0", {"host": "h", "username": "ada", "password": "s@fe", "db": 0}),
+        ("redis://:secret@h", {"password": "secret"}),
+        ("redis://[::1]:7000", {"host": "::1", "port": 7000}),
+        ("redis://h?db=2&client_name=web&socket_timeout=1.5", {"db": 2, "client_name": "web", "socket_timeout": 1.5}),
+        ("unix:///run/redis.sock?db=1", {"path": "/run/redis.sock", "db": 1}),
+        ("unix://ada:secret@/run/redis.sock", {"path": "/run/redis.sock", "username": "ada", "password": "secret"}),
+    ],
+)
+def test_a_url_says_where_and_how(url: str, expected: dict[str, object]) -> None:
+    """Host, port, database, user, password and options of the URL are those of the connections."""
+    assert expected.items() <= options(connect(url)).items()
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("rediss://h", SSLConnection),
+        ("unix:///run/redis.sock", UnixDomainSocketConnection),
+        ("rediss+cluster://h", SSLConnection),
+    ],
+)
+def test_a_scheme_says_which_kind_of_connection(url: str, kind: type) -> None:
+    """TLS and unix sockets are chosen by the scheme."""
+    assert connect(url).connection_pool.connection_class is kind
+
+
+def test_tls_reaches_the_sentinels_too() -> None:
+    """rediss+sentinel:// is TLS to the Sentinels and to the primary."""
+    pool = connect("rediss+sentinel://one,two:7000/main").connection_pool
+    assert issubclass(pool.connection_class, SSLConnection)
+    sentinels = pool.sentinel_manager.sentinels
+    assert [sentinel.connection_pool.connection_class for sentinel in sentinels] == [SSLConnection] * 2
+    assert [options(sentinel)["port"] for sentinel in sentinels] == [26379, 7000]
+
+
+def test_a_sentinel_url_names_the_service() -> None:
+    """Service, database, user and password belong to the primary, `sentinel_kwargs` to the Sentinels."""
+    redis = connect("redis+sentinel://ada:secret@one:1,[::1]:2/my%2Fmain/4", sentinel_kwargs={"password": "other"})
+    assert redis.connection_pool.service_name == "my/main"
+    assert {"username": "ada", "password": "secret", "db": 4}.items() <= options(redis).items()
+    sentinels = redis.connection_pool.sentinel_manager.sentinels
+    assert [(options(one)["host"], options(one)["port"]) for one in sentinels] == [("one", 1), ("::1", 2)]
+    assert {options(one)["password"] for one in sentinels} == {"other"}
+    assert {options(one).get("username") for one in sentinels} == {None}
+
+
+def test_a_cluster_url_names_nodes() -> None:
+    """Every host is a start node; user, password and options are those of each node's connections."""
+    redis = connect("redis+cluster://ada:secret@one:1,two?client_name=web", decode_responses=True)
+    assert isinstance(redis, PipelinedCluster)
+    assert list(redis.cluster_client.nodes_manager.startup_nodes) == ["one:1", "two:6379"]
+    wanted = {"username": "ada", "password": "secret", "client_name": "web", "decode_responses": True}
+    assert wanted.items() <= redis.cluster_client.connection_kwargs.items()
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("", "no URL"),
+        ("localhost:6379", "no URL"),
+        ("http://localhost", "no URL"),
+        ("redis+magic://localhost", "no URL"),
+        ("redis://h/0#fragment", "no URL"),
+        ("redis://one,two", r"redis\+cluster"),
+        ("redis://h/zero", "no number of a database"),
+        ("redis://h:port", "port"),
+        ("redis://h:99999", "[Pp]ort"),
+        ("redis://h?socket_timeout=soon", "socket_timeout"),
+        ("unix://", "path"),
+        ("redis+cluster://", "hosts"),
+        ("redis+cluster://one,,two", "hosts"),
+        ("redis+cluster://one:x", "'one:x' is no host:port"),
+        ("redis+cluster://one/1", "database 0"),
+        ("redis+sentinel://one", "service"),
+        ("redis+sentinel://one/", "service"),
+        ("redis+sentinel:///main", "hosts"),
+        ("redis+sentinel://one/main/x", "no number of a database"),
+    ],
+)
+def test_what_is_no_url_is_refused_with_a_sentence(url: str, why: str) -> None:
+    """A URL that cannot be meant is a ValueError that says what is wrong with it."""
+    with pytest.raises(ValueError, match=why):
+        connect(url)
+
+
+def test_a_refusal_does_not_tell_the_password() -> None:
+    """The message of a refusal goes to logs; the password does not."""
+    with pytest.raises(ValueError, match="no URL") as refusal:
+        connect("http://ada:secret@h")
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("deadline", [0, -1, float("nan"), float("inf")])
+def test_a_deadline_is_a_time(deadline: float) -> None:
+    """A deadline that never or always has passed is refused."""
+    with pytest.raises(ValueError, match="deadline"):
+        connect("redis://h", deadline=deadline)
+
+
+def test_lanes_are_at_least_one() -> None:
+    """No lane at all could carry nothing."""
+    with pytest.raises(ValueError, match="lanes"):
+        connect("redis://h", lanes=0)
+
+
+async def test_a_client_works_without_a_block(server: EmbeddedServer, name: str) -> None:
+    """A client that is no context manager connects at its first command and is closed by aclose()."""
+    redis = connect(server.url)
+    assert await redis.set(name, 1, ex=60)
+    await redis.aclose()
+
+
+async def test_options_win_over_nothing_and_the_url_over_options(server: EmbeddedServer, name: str) -> None:
+    """Keyword options are redis-py's, and what the URL says too is the URL's."""
+    async with connect(f"{server.url}?client_name=url", client_name="option", decode_responses=True) as redis:
+        assert await redis.client_getname() == "url"
+        assert await redis.echo("é") == "é"
+
+
+async def test_a_unix_socket_is_as_good() -> None:
+    """A server without a port is reached through its socket."""
+    async with embedded_server(unix=True) as server, connect(f"unix://{quote(str(server.unix_path))}?db=2") as redis:
+        assert await redis.set("key", 1)
+        assert (await redis.client_info())["db"] == 2
+
+
+async def test_a_user_with_a_password_is_let_in(own_server: EmbeddedServer) -> None:
+    """User and password of the URL are sent, percent signs decoded."""
+    await own_server.ask("ACL", "SETUSER", "ada", "on", ">s@fe", "~*", "+@all")
+    async with connect(f"redis://ada:s%40fe@{own_server.host}:{own_server.port}") as redis:
+        assert await redis.acl_whoami() == "ada"
