@@ -22,7 +22,9 @@ def packer_for(encoder: Encoder) -> Callable[[tuple[Any, ...]], bytes]:
     """
 
     def pack_encoded(args: tuple[Any, ...]) -> bytes:
-        return pack_command(tuple(bytes(encoder.encode(arg)) for arg in args))
+        name, *rest = args
+        word = name.encode() if isinstance(name, str) else name  # no encoding of the user's changes a command's name
+        return pack_command((word, *(bytes(encoder.encode(arg)) for arg in rest)))
 
     def pack(args: tuple[Any, ...]) -> bytes:
         try:

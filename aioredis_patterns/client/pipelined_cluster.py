@@ -162,8 +162,8 @@ class PipelinedCluster(PipelinedRedis):
         return self.cluster_client.pipeline(transaction, shard_hint)
 
     def pubsub(self, **options: Any) -> Any:
-        """A subscriber of redis-py's cluster client."""
-        return self.cluster_client.pubsub(**options)
+        """A subscriber of redis-py's cluster client; before redis-py 8, of one node, which hears what any publishes."""
+        return getattr(self.cluster_client, "pubsub", super().pubsub)(**options)
 
     def monitor(self) -> Monitor:
         """Not to be had from a cluster.

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol, cast
 
 import hiredis
-from redis._parsers.base import BaseParser
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import InvalidResponse, ReadOnlyError
 
@@ -79,7 +78,7 @@ class Wire(asyncio.BufferedProtocol):
             errors=errors,
             notEnoughData=_NOTHING,
             protocolError=InvalidResponse,
-            replyError=BaseParser.parse_error,
+            replyError=connection._parser.parse_error,
         )
         self._transport = _transport_of(connection)
         self._transport.set_protocol(self)

@@ -22,12 +22,12 @@ _RESERVE: Final = Script(__package__, "sliding_window_reserve", fragments=_SHARE
 
 @final
 class SlidingWindow(Limiter):
-    """Two counts, of the window that runs and the one before; the latter weighs as much as the period up to now covers.
+    """Two counts, of the window that runs and of the one before, as far as the period up to now covers it.
 
     Nearly what a `SlidingLog` does, in the memory of two numbers.
 
-    The promise. Had the hits of the window before come evenly, no period would admit more than `limit`. In the long
-    run the rate is never above the limit. `retry_after` is exact for the cost that was asked. A denied hit is not
+    The promise. Had the hits of the window before come evenly, no period would admit more than one above `limit`. In
+    the long run the rate is the limit. `retry_after` is exact for the cost that was asked. A denied hit is not
     counted. When the limit changes, both counts stay. Time is the server's; when its clock steps back the windows
     stand still until it is where it was, or for one period at most.
 

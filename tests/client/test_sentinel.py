@@ -84,9 +84,9 @@ class Load:
 
 async def close(redis: Redis) -> None:
     """Close a client, and the Sentinel clients that redis-py's pool leaves open."""
-    manager = redis.connection_pool.sentinel_manager
     await redis.aclose()
-    await manager.aclose()
+    for sentinel in redis.connection_pool.sentinel_manager.sentinels:
+        await sentinel.aclose()
 
 
 @pytest.mark.parametrize("kind", CLIENTS)

@@ -32,9 +32,9 @@ local virtual = {}
 function virtual.TIME()
   return { string.format('%.0f', math.floor(now / 1000000)), string.format('%.0f', now % 1000000) }
 end
-function virtual.SET(key, value, px, ms)
-  server.call('SET', key, value)
-  return expire(key, tonumber(ms))
+function virtual.SET(key, value, option, ms)
+  server.call('SET', key, value, 'KEEPTTL')
+  return option == 'PX' and expire(key, tonumber(ms))
 end
 function virtual.PEXPIRE(key, ms)
   return server.call('EXISTS', key) == 1 and expire(key, tonumber(ms)) or 0

@@ -35,9 +35,13 @@ def kind(request: pytest.FixtureRequest) -> Any:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that all limits of this test go by."""
     clock = Clock()
-    for limited in KINDS.values():
-        for attribute, script in list(vars(limited).items()):
+    for place in (limiter, Limiter, *KINDS.values()):
+        for attribute, script in list(vars(place).items()):
             if isinstance(script, Script):
-                monkeypatch.setattr(limited, attribute, Timed(script, clock))
-    monkeypatch.setattr(limiter, "_RESET", Timed(limiter._RESET, clock))
+                monkeypatch.setattr(place, attribute, Timed(script, clock))
     return clock
+
+
+def backlog_of(kind: Kind, units: int) -> dict[str, int]:
+    """The option for a backlog; a leaky bucket has none, as it holds what waits."""
+    return {} if kind is LeakyBucket else {"backlog": units}

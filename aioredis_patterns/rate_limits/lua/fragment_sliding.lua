@@ -1,6 +1,6 @@
 -- Sliding windows: the string 'start before count', when a window began (us), the units in the one before and in it.
--- With reservations ' due' follows, the time of the last one (us). The window before weighs as much as the period up to
--- now covers of it. No string is nothing counted.
+-- With reservations ' due' follows, the time of the last one (us). The window before counts for the share of it that the
+-- period up to now covers, rounded down. No string is nothing counted.
 
 -- The two windows at a later time.
 local function roll(start, before, count, at, period)
@@ -16,10 +16,10 @@ end
 -- The two windows now, the time they are seen from, and when the last reservation is due, if it is not yet.
 local function read_sliding(stored, now, limit, period, most)
   local start, before, count, due = string.match(stored or '', '^(%d+) (%d+) (%d+) ?(%d*)$')
-  if not start then
+  start, before, count, due = tonumber(start), tonumber(before), tonumber(count), tonumber(due or '')
+  if not start or math.max(start, due or 0) > 2 ^ 53 then
     return now, 0, 0, now
   end
-  start, before, count, due = tonumber(start), tonumber(before), tonumber(count), tonumber(due)
   -- A clock that stepped back is stood still until it is where it was, or for a period at most.
   local at = math.max(now, start, due or 0)
   local excess = math.max(at - now - (due and most or period), 0)
@@ -30,18 +30,18 @@ end
 
 -- What is left, in units.
 local function sliding_room(start, before, count, at, limit, period)
-  return math.floor(((limit - count) * period - before * (period - at + start)) / period)
+  return limit - count - math.floor(before * (period - at + start) / period)
 end
 
 -- Microseconds from that time until there is room for the cost.
 local function sliding_wait(start, before, count, at, limit, period, cost)
   local rest, room = period - (at - start), limit - count - cost
   if room < 0 then
-    return rest + period - math.floor((limit - cost) * period / count)
-  elseif before * rest <= room * period then
+    return rest + period - math.ceil((limit - cost + 1) * period / count) + 1
+  elseif before * rest < (room + 1) * period then
     return 0
   end
-  return rest - math.floor(room * period / before)
+  return rest - math.ceil((room + 1) * period / before) + 1
 end
 
 -- Microseconds from now until nothing weighs any more.

@@ -29,8 +29,12 @@ if cost > limit or wait > most or (patience >= 0 and wait > patience) then
   return { 0, room, cost > limit and -1 or wait, keeping(last, now, period, ahead), '' }
 end
 
--- Hits that pass until this one is due are dropped when it is.
-local mine = append(log, size, passed, turn, cost, wait > 0 and -(used + cost) or used + cost)
+if pending then
+  -- Only what has passed now is dropped: the rest would be missing if the reservations were given back.
+  passed, gone = passed_hits(log, size, now, period)
+end
+total = total - gone + cost
+local mine = append(log, size, passed, turn, cost, wait > 0 and -total or total)
 local reset = keeping(turn, now, period, math.max(most, period))
 expire_log(log, reset)
 return { 1, wait > 0 and 0 or room - cost, wait, reset, mine }

@@ -1,0 +1,74 @@
+"""In a cluster a cache is spread over 64 shards, and does all that it does elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis, RedisCluster
+
+from aioredis_patterns.caches import Cache
+from aioredis_patterns.client import connect
+from aioredis_patterns.embedded import EmbeddedCluster, embedded_cluster
+from tests.caches.paused import Paused
+
+CLIENTS = {
+    "pipelined": lambda cluster: connect(cluster.url),
+    "plain-decoding": lambda cluster: RedisCluster.from_url(cluster.masters[0].url, decode_responses=True),
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster() -> AsyncIterator[EmbeddedCluster]:
+    async with embedded_cluster(replicas=0) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(params=CLIENTS)
+async def redis(request: pytest.FixtureRequest, cluster: EmbeddedCluster) -> AsyncIterator[Redis]:
+    """A client of each kind that users build."""
+    async with CLIENTS[request.param](cluster) as client:
+        yield client
+
+
+async def test_values_in_many_slots(redis: Redis, name: str) -> None:
+    """Values spread over the nodes are set, got, loaded, removed and invalidated as anywhere."""
+    cache = Cache(redis, name, ttl=60)
+    values = {str(number): number for number in range(200)}
+    for key, value in values.items():
+        await cache.set(key, value, tags=["even"] if value % 2 == 0 else [])
+    assert {key: await cache.get(key) for key in values} == values
+    assert await cache.delete("1") is True
+    await cache.invalidate("even")
+    assert {value for key, value in values.items() if await cache.get(key) is not None} == set(range(3, 200, 2))
+    await cache.clear()
+    assert await cache.get("3") is None
+
+
+async def test_many_keys(redis: Redis, name: str) -> None:
+    """A batch over all shards is loaded once and then hits."""
+    cache = Cache(redis, name, ttl=60)
+    asked = []
+
+    async def load(keys: list[int]) -> dict[int, int]:
+        asked.append(keys)
+        return {key: -key for key in keys}
+
+    expected = {key: -key for key in range(300)}
+    assert await cache.get_or_load_many(range(300), load) == expected
+    assert await cache.get_or_load_many(range(300), load) == expected
+    assert asked == [list(range(300))]
+
+
+async def test_a_stampede(redis: Redis, cluster: EmbeddedCluster, name: str) -> None:
+    """Two clients with many waiters each load once."""
+    loading = Paused()
+    async with connect(cluster.url) as other:
+        caches = [Cache(redis, name, ttl=60), Cache(other, name, ttl=60)]
+        waiters = [asyncio.create_task(cache.get_or_load("key", loading)) for cache in caches for _ in range(100)]
+        await loading.started.wait()
+        loading.go.set()
+        assert await asyncio.gather(*waiters) == ["loaded"] * 200
+    assert loading.calls == 1
