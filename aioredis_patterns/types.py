@@ -31,9 +31,11 @@ class Codec(Protocol[T]):
 
     def encode(self, value: T) -> bytes:
         """The bytes of a value."""
+        ...
 
     def decode(self, data: bytes) -> T:
         """The value of such bytes."""
+        ...
 
 
 class EventHook(Protocol):

@@ -304,7 +304,7 @@ class ClusterLink(Link):
             async with asyncio.timeout(min(self.deadline, PATIENCE)):
                 await connection.connect()
                 await connection.send_command("CLUSTER", "SLOTS")
-                shards = await connection.read_response(disable_decoding=True)
+                shards: Any = await connection.read_response(disable_decoding=True)
                 return [self._shard(fields, address) for fields in shards]
         except (RedisError, OSError, AttributeError, TypeError):
             # AttributeError, TypeError: asyncio streams raise them when the peer closes during a write.

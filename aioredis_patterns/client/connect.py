@@ -116,7 +116,8 @@ def _sentinel(parts: re.Match[str], deadline: float, lanes: int, options: dict[s
     asked = careful_options() | timeouts | tls | (shared.pop("sentinel_kwargs", None) or {})
     minimum = int(shared.pop("min_other_sentinels", 0))
     manager = Sentinel(sentinels, min_other_sentinels=minimum, sentinel_kwargs=asked)
-    return _owner_of(_SentinelPool(unquote(service), manager, **shared, **tls), deadline, lanes)
+    pool: ConnectionPool = _SentinelPool(unquote(service), manager, **shared, **tls)  # type: ignore[no-untyped-call]
+    return _owner_of(pool, deadline, lanes)
 
 
 class _SentinelPool(SentinelConnectionPool):
@@ -161,7 +162,7 @@ def _hosts(parts: re.Match[str]) -> list[str]:
 
 def _address(host: str, default_port: int) -> tuple[str, int]:
     try:
-        found = parse_url(f"redis://{host}")
+        found: dict[str, Any] = {**parse_url(f"redis://{host}")}
         return found["host"], found.get("port", default_port)
     except (KeyError, ValueError):
         raise ValueError(f"{host!r} is no host:port") from None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import hiredis
 from redis._parsers import Encoder
 
 __all__ = ("pack_command", "packer_for")
 
-pack_command: Final[Callable[[tuple[Any, ...]], bytes]] = hiredis.pack_command
+pack_command: Final = cast(Callable[[tuple[Any, ...]], bytes], hiredis.pack_command)  # whose stub knows one argument
 """Packs str, bytes, int and float; anything else is a TypeError."""
 
 

@@ -36,9 +36,9 @@ class OncePipeline(Pipeline):
         connected = False
         try:
             async with asyncio.timeout(self.deadline):
-                if self.connection is None:
-                    self.connection = await self.connection_pool.get_connection()
-                self.connection.retry = never_again()
+                connection = self.connection or await self.connection_pool.get_connection()
+                connection.retry = never_again()
+                self.connection = connection  # pyright: ignore[reportAttributeAccessIssue]
                 connected = True
                 return await super().execute(raise_on_error)
         except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:

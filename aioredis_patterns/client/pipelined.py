@@ -91,7 +91,7 @@ class PipelinedRedis(Redis):
         callback = find_callback(mine.callbacks, name)
         return reply if callback is None else await shaped(callback, reply, options)
 
-    async def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:  # type: ignore[override]
+    async def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:
         """Call a script by its SHA1: `execute_command`, without what EVALSHA has no use for."""
         mine = self._route
         lane = mine.lane

@@ -182,8 +182,8 @@ class Wire(asyncio.BufferedProtocol):
     def eof_received(self) -> None:
         self._lose("the server closed the connection")
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self._lose(f"the connection was lost ({error})" if error else "the connection was closed")
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lose(f"the connection was lost ({exc})" if exc else "the connection was closed")
         self._drop()
 
     def _lose(self, reason: str) -> None:

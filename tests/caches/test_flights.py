@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from aioredis_patterns.caches import Cache, Loading
+from aioredis_patterns.caches.flights import Flights
 from aioredis_patterns.client.connect import connect
 from aioredis_patterns.events import CacheLoaded, CacheRequested
 from tests.caches.paused import Paused, joined, listening
@@ -98,6 +99,19 @@ async def test_the_last_waiter_cancels_the_load(redis: Redis, name: str) -> None
     await asyncio.wait(waiters)
     assert await cache.get_or_load("key", lambda: "next") == "next"
     assert (loading.calls, loading.cancelled) == (1, 1)
+
+
+async def test_nobody_joins_an_abandoned_load() -> None:
+    """From the moment its last waiter went, nobody can join a load, though it still ends."""
+    flights = Flights(finishes=False)
+    loading = Paused()
+    flight = flights.begin("key", lambda flight: loading())
+    flight.join()
+    await loading.started.wait()
+    flight.leave()
+    assert flights.later_than(None, "key") is None
+    assert not flight.task.done()
+    await asyncio.wait([flight.task])
 
 
 async def test_an_abandoned_load_may_finish(redis: Redis, name: str) -> None:

@@ -29,6 +29,19 @@ async def test_one_load_for_two_clients(redis: Redis, other: Redis, name: str) -
     assert [await first, await second] == ["loaded", "loaded"]
 
 
+async def test_another_stores_another_type(redis: Redis, other: Redis, name: str) -> None:
+    """Who waited and gets a value that does not decode loads one of its own."""
+    loading = Paused()
+    first = asyncio.create_task(Cache(redis, name, ttl=60).get_or_load("key", loading))
+    await loading.started.wait()
+    cache = Cache(other, name, ttl=60, type=list[int])
+    second = asyncio.create_task(cache.get_or_load("key", lambda: [1]))
+    await listening(redis, f"arp:{{{name}|0}}:loaded:key")
+    loading.go.set()
+    assert [await first, await second] == ["loaded", [1]]
+    assert await cache.get("key") == [1]
+
+
 async def test_taking_over_after_an_error(redis: Redis, other: Redis, name: str) -> None:
     """When the leader's loader raises, a client that waits calls its own at once, long before the lease ends."""
     loading = Paused()

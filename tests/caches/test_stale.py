@@ -34,8 +34,10 @@ async def test_stale_at_once_fresh_behind(redis: Redis, name: str) -> None:
     cache = await stale_cache(redis, name, on_event=events.append)
     events.clear()
     loading = Paused()
-    for _ in range(3):
-        assert await asyncio.gather(*(cache.get_or_load("key", loading) for _ in range(20))) == ["old"] * 20
+    assert await asyncio.gather(*(cache.get_or_load("key", loading) for _ in range(20))) == ["old"] * 20
+    behind = cache._flights.latest("key")
+    assert [await cache.get_or_load("key", loading) for _ in range(5)] == ["old"] * 5
+    assert cache._flights.latest("key") is behind
     await loading.started.wait()
     loading.go.set()
     await landed(cache)

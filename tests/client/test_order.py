@@ -123,6 +123,6 @@ async def test_strings_are_decoded_for_those_who_asked_for_it(url: str, name: st
 async def test_another_encoding_is_the_users_and_not_the_commands(url: str, name: str) -> None:
     """A client that speaks UTF-16 stores its text in it, and its commands are still commands."""
     async with connect(url, encoding="utf-16") as redis:
-        assert await redis.set(name.encode(), "é", ex=60)
+        assert await redis.set(name.encode(), "é")
         assert await redis.get(name.encode()) == "é".encode("utf-16")
         await redis.delete(name.encode())

@@ -5,16 +5,16 @@
 -- The two windows at a later time.
 local function roll(start, before, count, at, period)
   local passed = math.floor((at - start) / period)
-  if passed == 1 then
+  if passed == 0 then
+    return start, before, count
+  elseif passed == 1 and count > 0 then
     return start + period, count, 0
-  elseif passed > 1 then
-    return at, 0, 0
   end
-  return start, before, count
+  return at, 0, 0
 end
 
 -- The two windows now, the time they are seen from, and when the last reservation is due, if it is not yet.
-local function read_sliding(stored, now, limit, period, most)
+local function read_sliding(stored, now, period, most)
   local start, before, count, due = string.match(stored or '', '^(%d+) (%d+) (%d+) ?(%d*)$')
   start, before, count, due = tonumber(start), tonumber(before), tonumber(count), tonumber(due or '')
   if not start or math.max(start, due or 0) > 2 ^ 53 then
@@ -24,7 +24,7 @@ local function read_sliding(stored, now, limit, period, most)
   local at = math.max(now, start, due or 0)
   local excess = math.max(at - now - (due and most or period), 0)
   start, at = math.max(start - excess, 0), at - excess
-  start, before, count = roll(start, math.min(before, limit), math.min(count, limit), at, period)
+  start, before, count = roll(start, before, count, at, period)
   return start, before, count, at, due and at > now and at or nil
 end
 

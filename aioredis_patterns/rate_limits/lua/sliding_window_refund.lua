@@ -15,7 +15,7 @@ local windows = KEYS[1]
 local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local now = server_us()
-local start, before, count, at, due = read_sliding(redis.call('GET', windows), now, limit, period, most)
+local start, before, count, at, due = read_sliding(redis.call('GET', windows), now, period, most)
 local newer = math.min(cost, count)
 count, before = count - newer, math.max(before - (cost - newer), 0)
 local room = due and 0 or math.max(sliding_room(start, before, count, at, limit, period), 0)
