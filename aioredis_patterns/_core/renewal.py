@@ -17,16 +17,17 @@ from time import monotonic
 from typing import Final, Literal, Protocol, TypeAlias, final
 from weakref import ref
 
-from redis.asyncio import RedisCluster
 from redis.exceptions import RedisError
 
 from aioredis_patterns._core.keys import slot
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.tasks import BackgroundTasks
+from aioredis_patterns.client.attach import link_of
+from aioredis_patterns.client.cluster import ClusterLink
 from aioredis_patterns.errors import PatternError
 from aioredis_patterns.types import AnyRedis
 
-__all__ = ("Hold", "LossReason", "Renewals")
+__all__ = ("BATCH", "Hold", "LossReason", "Renewals")
 
 BATCH: Final = 100
 """Holds per script call."""
@@ -190,7 +191,7 @@ def _batches(holds: Iterable[Hold]) -> Iterator[list[Hold]]:
     """What may go into one script call: the same script, in a cluster the same slot, and not too many."""
     groups: dict[tuple[Script, int], list[Hold]] = {}
     for hold in holds:
-        place = slot(hold.key) if isinstance(hold.redis, RedisCluster) else 0
+        place = slot(hold.key) if isinstance(link_of(hold.redis), ClusterLink) else 0
         groups.setdefault((hold.renewal, place), []).append(hold)
     for group in groups.values():
         rest = iter(group)

@@ -1,4 +1,15 @@
-"""Caches: values that are costly to get, kept in Redis."""
+"""Caches: values that are costly to get, kept in Redis and loaded once however many ask.
+
+| You want | Use |
+|---|---|
+| a value by key, loaded when it is missing | `Cache.get_or_load` |
+| many of them, with one query for what is missing | `Cache.get_or_load_many` |
+| the results of a function, by its arguments | `@cache.cached(key="{user_id}")` |
+| answers without waiting, a little old now and then | `Cache(..., stale_ttl=...)` |
+| answers while the database is away | `Cache(..., stale_ttl=..., loading=Loading(patience=None))` |
+| popular values never to expire under load | `Cache(..., loading=Loading(early=1))` |
+| to forget everything about a team at once | `tags=["team:7"]`, then `Cache.invalidate("team:7")` |
+"""
 
 from .cache import Cache
 from .decorator import Cached

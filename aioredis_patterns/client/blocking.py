@@ -24,7 +24,7 @@ from .lane import forget
 from .packing import pack_command
 from .wire import Unanswered, Wire
 
-__all__ = ("BlockingReads",)
+__all__ = ("BlockingReads", "IDLE", "KEPT", "MARGIN")
 
 MARGIN: Final = 1.0
 """Seconds that a reply may be late after the command has blocked for its full time."""

@@ -38,7 +38,7 @@ from aioredis_patterns.errors import TransportError
 
 from .cluster_blocking import Address, ClusterReads
 from .dialing import Dialer, plain
-from .lane import Lane
+from .lane import Greeting, Lane
 from .link import DEADLINE, Link, Request, verdict
 from .packing import pack_command
 from .tracking import Tracking
@@ -58,6 +58,7 @@ PAUSE: Final = 0.1
 """Seconds between two refreshes of the topology."""
 
 _ASKING: Final = pack_command(("ASKING",))
+_CLUSTER_SLOTS: Final = pack_command(("CLUSTER", "SLOTS"))
 _NOT_FOR_SHARING: Final = frozenset(
     (
         *("connection_class", "max_connections", "response_callbacks"),  # not a connection's
@@ -255,6 +256,14 @@ class ClusterLink(Link):
 
     # The topology ----------------------------------------------------------------------------------------------------
 
+    def greeting(self, lane: Lane) -> Greeting:
+        """The first connection asks for the topology before anything else: who has had one answer knows it."""
+        commands = super().greeting(lane)
+        if not self._known.is_set():
+            address = cast(_NodeLane, lane).address
+            commands.append((_CLUSTER_SLOTS, lambda shards: self._adopt(self._shards(shards, address))))
+        return commands
+
     def follow(self) -> None:
         """Find out in the background who owns which slot, for as long as commands wait for a node that is away."""
         self._outdated = True
@@ -300,23 +309,25 @@ class ClusterLink(Link):
 
     async def _ask(self, address: Address) -> list[_Shard]:
         connection = plain(self.connection_to(address))
+        answer: Any = []
         try:
             async with asyncio.timeout(min(self.deadline, PATIENCE)):
                 await connection.connect()
                 await connection.send_command("CLUSTER", "SLOTS")
-                shards: Any = await connection.read_response(disable_decoding=True)
-                return [self._shard(fields, address) for fields in shards]
+                answer = await connection.read_response(disable_decoding=True)
         except (RedisError, OSError, AttributeError, TypeError):
-            # AttributeError, TypeError: asyncio streams raise them when the peer closes during a write.
-            return []
+            pass  # the last two are what asyncio streams raise when the peer closes during a write
         finally:
             await connection.disconnect(nowait=True)
+        return self._shards(answer, address)
 
-    def _shard(self, fields: list[Any], asked: Address) -> _Shard:
-        first, last, *servers = fields
-        # A server that does not know its own address gives none: it is where it was asked.
-        found = [self._mapped((server[0] or b"").decode() or asked[0], server[1]) for server in servers]
-        return int(first), int(last), found
+    def _shards(self, answer: list[list[Any]], asked: Address) -> list[_Shard]:
+        shards: list[_Shard] = []
+        for first, last, *servers in answer:
+            # A server that does not know its own address gives none: it is where it was asked.
+            found = [self._mapped((server[0] or b"").decode() or asked[0], server[1]) for server in servers]
+            shards.append((int(first), int(last), found))
+        return shards
 
     def _mapped(self, host: str, port: int | str) -> Address:
         host, port = self._remap(host, int(port))

@@ -6,7 +6,7 @@ WATCH and MULTI, commands of modules, and whatever a newer server brings.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 __all__ = ("READ", "SHARED", "STATEFUL", "WORDS", "blocking_key", "blocking_time", "find_flags", "key_of")
@@ -15,7 +15,7 @@ SHARED: Final = 1
 READ: Final = 2
 WORDS: Final = 4
 
-_READS: Final[Sequence[str]] = """
+_READS: Final = """
     BITCOUNT BITFIELD_RO BITPOS DBSIZE ECHO EVALSHA_RO EVAL_RO EXISTS EXPIRETIME FCALL_RO GEODIST GEOHASH GEOPOS
     GEORADIUSBYMEMBER_RO GEORADIUS_RO GEOSEARCH GET GETBIT GETRANGE HEXISTS HEXPIRETIME HGET HGETALL HKEYS HLEN HMGET
     HPEXPIRETIME HPTTL HRANDFIELD HSCAN HSTRLEN HTTL HVALS KEYS LCS LINDEX LLEN LOLWUT LPOS LRANGE MGET PEXPIRETIME
@@ -25,7 +25,7 @@ _READS: Final[Sequence[str]] = """
     ZSCAN ZSCORE ZUNION
 """.split()
 
-_WRITES: Final[Sequence[str]] = """
+_WRITES: Final = """
     APPEND BITFIELD BITOP COPY DECR DECRBY DEL EVAL EVALSHA EXPIRE EXPIREAT FCALL FLUSHALL FLUSHDB GEOADD GEORADIUS
     GEORADIUSBYMEMBER GEOSEARCHSTORE GETDEL GETEX GETSET HDEL HEXPIRE HEXPIREAT HGETDEL HGETEX HINCRBY HINCRBYFLOAT
     HMSET HPERSIST HPEXPIRE HPEXPIREAT HSET HSETEX HSETNX INCR INCRBY INCRBYFLOAT LINSERT LMOVE LMPOP LPOP LPUSH
@@ -57,11 +57,16 @@ _WORD_WRITES: Final[tuple[str, ...]] = (
     "XGROUP SETID",
 )
 
-_FLAGS: Final[dict[str, int]] = (
-    dict.fromkeys(_READS, SHARED | READ)
-    | dict.fromkeys(_WRITES, SHARED)
-    | dict.fromkeys(_WORD_READS, SHARED | READ | WORDS)
-    | dict.fromkeys(_WORD_WRITES, SHARED | WORDS)
+
+def _each(names: Iterable[str], flags: int) -> dict[str, int]:
+    return dict.fromkeys(names, flags)
+
+
+_FLAGS: Final = (
+    _each(_READS, SHARED | READ)
+    | _each(_WRITES, SHARED)
+    | _each(_WORD_READS, SHARED | READ | WORDS)
+    | _each(_WORD_WRITES, SHARED | WORDS)
 )
 
 _TIMEOUT_AT: Final[dict[str, int]] = {

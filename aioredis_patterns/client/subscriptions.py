@@ -33,7 +33,7 @@ from .lane import forget
 from .packing import pack_command
 from .wire import Unanswered, Wire
 
-__all__ = ("Bell", "Subscriptions")
+__all__ = ("Bell", "HEARTBEAT", "IDLE", "Subscriptions")
 
 HEARTBEAT: Final = 5.0
 """Seconds between two signs of life that are asked of the server, and how long it may be silent."""

@@ -10,6 +10,7 @@ Which one do I want?
 from __future__ import annotations
 
 from .lease import Lease
-from .lock import Lock, LockOwner
+from .lock import Lock
+from .owner import LockOwner
 
 __all__ = ("Lease", "Lock", "LockOwner")

@@ -18,7 +18,7 @@ from aioredis_patterns.errors import LockLostError
 from aioredis_patterns.events import LockLost, LockReleased, emit
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
-__all__ = ("Lease", "OnLost", "Terms")
+__all__ = ("GiveBack", "Lease", "OnLost", "Terms")
 
 OnLost: TypeAlias = "Literal['cancel', 'flag'] | Callable[[Lease], object]"
 """What the loss of a lease does: cancel the task that entered it, only set `lost`, or call something."""
@@ -105,9 +105,7 @@ class Lease:
         "valid_until",
     )
 
-    def __init__(
-        self, terms: Terms, give_back: GiveBack, link: Link, token: str, fence: int, sent: float
-    ) -> None:
+    def __init__(self, terms: Terms, give_back: GiveBack, link: Link, token: str, fence: int, sent: float) -> None:
         self.token = token
         self.fence = fence
         self.lease_ms = terms.lease_ms

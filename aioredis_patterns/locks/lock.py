@@ -14,15 +14,8 @@ as the lease or the wait, the fence counter for a day.
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
 import random
-import secrets
-import socket
-import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import wraps
 from time import monotonic
 from types import TracebackType
@@ -40,9 +33,10 @@ from aioredis_patterns.errors import LockError, LockLostError, LockTimeoutError,
 from aioredis_patterns.events import LockAcquired, LockTimedOut, emit
 from aioredis_patterns.locks._waiting import Waiter, Waiting
 from aioredis_patterns.locks.lease import Lease, OnLost, Terms
+from aioredis_patterns.locks.owner import LockOwner, describe_owner, next_token, read_owner
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
-__all__ = ("Lock", "LockOwner")
+__all__ = ("Lock",)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,26 +59,6 @@ _SOON: Final = 0.02
 
 _UNKNOWN: Final = 0
 """The place of an answer that did not come; no answer is 0."""
-
-_HOST: Final = socket.gethostname().replace(" ", "-") or "-"
-
-
-@dataclass(frozen=True, slots=True)
-class LockOwner:
-    """Who holds a lock, as the holder described itself.
-
-    Example:
-        >>> async def main(redis):
-        ...     owner = await Lock(redis, "resource:42").owner()
-        ...     return owner and f"{owner.host}:{owner.pid} since {owner.since}"
-    """
-
-    host: str
-    pid: int
-    task: str  #: name of the asyncio task
-    since: datetime  #: by the holder's clock
-    fence: int
-    valid_for: float  #: seconds that its lease has left
 
 
 @final
@@ -219,7 +193,7 @@ class Lock:
         return self._new_lease(link_of(self._terms.redis), token, fence, sent)
 
     async def _try(self, link: Link, deadline: float) -> Lease | None:
-        token, owner = _next_token(), _describe_owner()
+        token, owner = next_token(), describe_owner()
         try:
             sent = monotonic()
             try:
@@ -269,7 +243,7 @@ class Lock:
     async def _wait(self, link: Link, started: float, limit: float | None) -> Lease:
         """Stand in the line of this client, and leave it with the lock or without anything."""
         waiting, key = link.companion(Waiting), self._key
-        waiter = Waiter(_next_token(), _describe_owner(), self._terms.lease_ms, started)
+        waiter = Waiter(next_token(), describe_owner(), self._terms.lease_ms, started)
         waiting.join(key, waiter)
         timer = asyncio.timeout(None if limit is None else started + limit - monotonic())
         try:
@@ -389,11 +363,7 @@ class Lock:
     async def owner(self) -> LockOwner | None:
         """Who holds the lock at this moment; None when it is free."""
         value, left_ms = await _INSPECT(self._terms.redis, self._key)
-        if not value:
-            return None
-        _, fence, host, pid, since, task = value.decode(errors="replace").split(" ", 5)
-        began = datetime.fromtimestamp(int(since), UTC)
-        return LockOwner(host, int(pid), task, began, int(fence), max(left_ms, 0) / 1000)
+        return read_owner(value, left_ms) if value else None
 
     async def force_release(self) -> bool:
         """Free the lock whoever holds it; whether it was held. Its holder is told at its next renewal."""
@@ -427,8 +397,11 @@ class Lock:
         """Decorate a coroutine function so that each call runs under the lock.
 
         Example:
-            >>> def decorate(redis, function):
-            ...     return Lock(redis, "nightly-report")(function)
+            >>> async def main(redis):
+            ...     @Lock(redis, "nightly-report")
+            ...     async def report(day):
+            ...         return f"the report of {day}"
+            ...     return await report("monday")
         """
 
         @wraps(function)
@@ -441,31 +414,6 @@ class Lock:
         """Call a coroutine function under the lock, and give its result."""
         async with self:
             return await function(*args, **kwargs)
-
-
-class _Process:
-    """What tells the acquisitions of this process from those of every other."""
-
-    __slots__ = ("numbers", "owner", "prefix")
-
-    def __init__(self) -> None:
-        self.prefix = secrets.token_hex(8)
-        self.numbers = itertools.count(1)
-        self.owner = f"{_HOST} {os.getpid()}"
-
-
-_process = _Process()
-os.register_at_fork(after_in_child=_process.__init__)  # type: ignore[misc]  # a forked child is another process
-
-
-def _next_token() -> str:
-    return f"{_process.prefix}{next(_process.numbers):x}"
-
-
-def _describe_owner() -> str | bytes:
-    task = asyncio.current_task()
-    text = f"{_process.owner} {int(time.time())} {task.get_name() if task else '-':.100}"
-    return text if text.isascii() else text.encode(errors="replace")
 
 
 async def _quietly(work: Awaitable[object]) -> None:

@@ -229,9 +229,9 @@ async def test_a_forgotten_client_takes_its_connections_along(url: str, pipeline
     assert client is not None
     await link_of(client).blocking.call("BLPOP", name, 0.01, block=0.01)
     client = None
-    gc.collect()
 
     async def closed() -> bool:
+        gc.collect()
         return await connections(pipelined) == before
 
     await eventually(closed)

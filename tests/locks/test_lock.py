@@ -22,6 +22,7 @@ from aioredis_patterns.errors import LockError, LockLostError, LockTimeoutError
 from aioredis_patterns.events import LockAcquired, LockLost, LockReleased, LockTimedOut
 from aioredis_patterns.locks import Lease, Lock
 from aioredis_patterns.locks._waiting import Waiter, Waiting
+from aioredis_patterns.locks.owner import next_token
 from tests.support.waiting import eventually
 
 
@@ -168,6 +169,20 @@ async def test_owner_describes_the_holder(pipelined: Redis, name: str) -> None:
     assert owner is not None
     assert (owner.pid, owner.task, owner.fence) == (os.getpid(), "a task with spaces", lease.fence)
     assert 9 < owner.valid_for <= 10
+
+
+def test_a_forked_process_has_tokens_of_its_own() -> None:
+    """Tokens of a child differ from those of its parent, though it began as its copy."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, next_token().encode())
+        os._exit(0)
+    mine = next_token()
+    assert os.waitpid(child, 0)[1] == 0
+    assert os.read(reader, 100).decode()[:16] != mine[:16]
+    os.close(reader)
+    os.close(writer)
 
 
 async def test_a_token_is_adopted(pipelined: Redis, url: str, name: str) -> None:

@@ -264,6 +264,8 @@ class FixedWindowModel(Model):
 
     def give_back(self, now: int, cost: int) -> None:
         self.count = max(self.count - cost, 0)
+        if self.count == 0 and self.is_ahead(now):
+            self.count, self.expires_ms = self.limit, self.expires_ms - self.length
 
     def is_too_far(self, now: int, cost: int, wait: int) -> bool:
         opened = 0 if cost <= self.limit - self.count else self.length
@@ -307,9 +309,7 @@ class SlidingWindowModel(Model):
         window = (at - self.start) // self.period
         if not any(self.counts.get(index) for index in (window - 1, window)):
             self.start, self.counts, window = at, {}, 0
-        self.counts = {index: self.counts.get(index, 0) for index in (window - 1, window)}
-        self.counts[window] += cost
-        self.start, self.counts = self.start + window * self.period, {-1: self.counts[window - 1], 0: self.counts[window]}
+        self.counts[window] = self.counts.get(window, 0) + cost
         self.due = at if at > now else 0
 
     def give_back(self, now: int, cost: int) -> None:
@@ -319,10 +319,11 @@ class SlidingWindowModel(Model):
             self.counts[index] = self.counts.get(index, 0) - taken
             cost -= taken
 
-    def change(self, now: int, limit: int, period: int, burst: int, backlog: int) -> Answer:
+    def keep(self, now: int) -> None:
+        super().keep(now)
         window = (self.seen(now) - self.start) // self.period
-        del window  # the windows keep their start and their counts, whatever the period was
-        return super().change(now, limit, period, burst, backlog)
+        self.start += window * self.period
+        self.counts = {-1: self.counts.get(window - 1, 0), 0: self.counts.get(window, 0)}
 
 
 @dataclass

@@ -17,7 +17,10 @@ local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber
 local left = redis.call('PTTL', window)
 local count, ends = read_window(redis.call('GET', window), left, period, most)
 count = math.max(count - cost, 0)
-if count == 0 and ends <= period then
+if count == 0 and ends > period then
+  -- Nothing is left of the reservations in the last window; the one before is full.
+  count, ends = limit, ends - period
+elseif count == 0 then
   redis.call('DEL', window)
   return { cost > limit and 0 or 1, limit, cost > limit and -1 or 0, 0 }
 end
@@ -26,4 +29,5 @@ local room, reset = ends > period and 0 or math.max(limit - count, 0), (ends + 1
 if cost <= room then
   return { 1, room, 0, reset }
 end
-return { 0, room, cost > limit and -1 or ends > period and reset - period * 1000 or reset, reset }
+local turn = (ends > period and cost <= limit - count) and ends - period or ends
+return { 0, room, cost > limit and -1 or (turn + 1) * 1000, reset }

@@ -20,17 +20,15 @@ local patience = tonumber(ARGV[5])
 
 local now, left, before = server_us(), redis.call('PTTL', window), redis.call('GET', window)
 local count, ends = read_window(before, left, period, most)
-local opened = 0
+local room, opened = ends > period and 0 or math.max(limit - count, 0), 0
 if cost > limit - count then
   count, ends, opened = 0, ends + period, period
 end
 local wait = ends > period and (ends - period + 1) * 1000 or 0
 if cost > limit or ends > most or (patience >= 0 and wait > patience) then
-  local room = ends > period and 0 or limit - count
-  return { 0, math.max(room, 0), cost > limit and -1 or wait, (ends - opened + 1) * 1000, '', '' }
+  return { 0, room, cost > limit and -1 or wait, left == -2 and 0 or (ends - opened + 1) * 1000, '', '' }
 end
 
 local mine = write_window(window, count + cost, ends, left, period)
 mine = string.format('%s %.0f', mine, now + ends * 1000)
-local remaining = ends > period and 0 or limit - count - cost
-return { 1, remaining, wait, (ends + 1) * 1000, mine, string.format('%s %.0f', before or '0', opened) }
+return { 1, wait > 0 and 0 or room - cost, wait, (ends + 1) * 1000, mine, string.format('%s %.0f', before or '0', opened) }
