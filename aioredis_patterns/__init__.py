@@ -3,7 +3,7 @@
 | You need | Room | Names |
 |---|---|---|
 | one at a time, over processes and machines | `locks` | `Lock` |
-| a rate with bursts | `rate_limits` | `TokenBucket` |
+| a rate with bursts, a window, an even pace | `rate_limits` | `TokenBucket`, `Gcra`, `FixedWindow` ... |
 | a value loaded once, and kept for a while | `caches` | `Cache` |
 | a connection that many tasks share | `client` | `connect`, `PipelinedRedis` |
 | a real server for demos and tests | `embedded` | `embedded_server` |
@@ -45,7 +45,16 @@ from aioredis_patterns.errors import (
     TransportError,
 )
 from aioredis_patterns.locks import Lease, Lock, LockOwner
-from aioredis_patterns.rate_limits import Decision, Limiter, TokenBucket
+from aioredis_patterns.rate_limits import (
+    Decision,
+    FixedWindow,
+    Gcra,
+    LeakyBucket,
+    Limiter,
+    SlidingLog,
+    SlidingWindow,
+    TokenBucket,
+)
 
 __all__ = (
     "Cache",
@@ -55,6 +64,9 @@ __all__ = (
     "EmbeddedCluster",
     "EmbeddedSentinel",
     "EmbeddedServer",
+    "FixedWindow",
+    "Gcra",
+    "LeakyBucket",
     "Lease",
     "Limiter",
     "Loader",
@@ -71,6 +83,8 @@ __all__ = (
     "RateLimitExceededError",
     "RefusedError",
     "ServerUnavailableError",
+    "SlidingLog",
+    "SlidingWindow",
     "TokenBucket",
     "TransportError",
     "connect",

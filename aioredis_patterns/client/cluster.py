@@ -46,15 +46,15 @@ from .wire import Unanswered
 
 __all__ = ("ClusterLink", "connection_options", "slot_of")
 
-SLOTS: Final = 16_384
+_SLOT_COUNT: Final = 16_384
 
-ASKED_AT_ONCE: Final = 3
+_ASKED_AT_ONCE: Final = 3
 """Nodes that are asked for the topology at the same time; the first answer is taken."""
 
-PATIENCE: Final = 2.0
+_PATIENCE: Final = 2.0
 """Seconds that a node may take to answer it, at most."""
 
-PAUSE: Final = 0.1
+_PAUSE: Final = 0.1
 """Seconds between two refreshes of the topology."""
 
 _ASKING: Final = pack_command(("ASKING",))
@@ -161,7 +161,7 @@ class ClusterLink(Link):
         ]
         self._nodes: dict[Address, _Node] = {}
         self._members: list[Address] = []  # of the last answer, replicas included
-        self._owners = [self._node(random.choice(self._starts))] * SLOTS
+        self._owners = [self._node(random.choice(self._starts))] * _SLOT_COUNT
         self._outdated = False
         self._following: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
@@ -278,7 +278,7 @@ class ClusterLink(Link):
                 shards = await self._ask_around()
                 if shards:
                     self._adopt(shards)
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(_PAUSE)
                 self._outdated |= any(lane.stuck for lane in self._all_lanes())
         finally:
             self._following = None
@@ -286,7 +286,7 @@ class ClusterLink(Link):
     async def _ask_around(self) -> list[_Shard]:
         """The first answer that a node gives, or nothing."""
         candidates = iter(self._candidates())
-        while group := list(islice(candidates, ASKED_AT_ONCE)):
+        while group := list(islice(candidates, _ASKED_AT_ONCE)):
             asked = [self.loop.create_task(self._ask(address)) for address in group]
             try:
                 for answer in asyncio.as_completed(asked):
@@ -311,7 +311,7 @@ class ClusterLink(Link):
         connection = plain(self.connection_to(address))
         answer: Any = []
         try:
-            async with asyncio.timeout(min(self.deadline, PATIENCE)):
+            async with asyncio.timeout(min(self.deadline, _PATIENCE)):
                 await connection.connect()
                 await connection.send_command("CLUSTER", "SLOTS")
                 answer = await connection.read_response(disable_decoding=True)

@@ -38,6 +38,12 @@ class Limiter:
 
     A call whose reply was lost is not repeated, as it might count twice; it raises `OutcomeUnknownError`. `peek` and
     `reset` are repeated.
+
+    Example:
+        >>> async def admit(limiter: Limiter, user: str) -> bool:
+        ...     return (await limiter.hit(user)).allowed
+        >>> await admit(TokenBucket(redis, "api", limit=100, period=60), "user:42")
+        True
     """
 
     __slots__ = ("_arguments", "_capacity", "_deadline", "_keys", "_on_event", "_redis", "limit", "name", "period")

@@ -318,10 +318,8 @@ async def assert_added_up(redis: AnyRedis, keys: list[str], load: Load) -> None:
 
 @pytest.mark.parametrize("kind", ["pipelined", "plain"])
 async def test_a_killed_primary_is_replaced_under_load(kind: str, own_cluster: EmbeddedCluster) -> None:
-    """When a primary dies, later calls wait for its replica within their deadline, and none counts twice.
-
-    What the dead primary had acknowledged and not passed on is lost, as Redis says; so only the upper bound holds.
-    """
+    """When a primary dies, later calls wait for its replica within their deadline, and none counts twice."""
+    # What the dead primary had acknowledged and not passed on is lost, as Redis says; so only the upper bound holds.
     keys = [f"n{number}" for number in range(60)]
     async with CLIENTS[kind](own_cluster) as redis:
         async with counting(redis, keys) as load:

@@ -95,11 +95,9 @@ async def close(redis: Redis) -> None:
 
 @pytest.mark.parametrize("kind", CLIENTS)
 async def test_a_failover_asked_for_is_followed(kind: str, watched: EmbeddedSentinel) -> None:
-    """SENTINEL FAILOVER under load: calls succeed or are not known, add up, and go to the new primary afterwards.
-
-    What the old primary acknowledges between the promotion of its replica and its own demotion is lost, as Redis
-    says, so only the upper bound holds.
-    """
+    """SENTINEL FAILOVER under load: calls succeed or are not known, add up, and go to the new primary afterwards."""
+    # What the old primary acknowledges between the promotion of its replica and its own demotion is lost, as Redis
+    # says, so only the upper bound holds.
     redis = CLIENTS[kind](watched)
     async with Load(redis) as load:
         await load.some()

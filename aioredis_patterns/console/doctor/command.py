@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
@@ -23,8 +24,13 @@ def run(chosen: argparse.Namespace) -> int:
     findings = asyncio.run(examine(chosen.url, timeout=chosen.timeout, prefix=chosen.prefix))
     if chosen.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
-    else:
+    elif sys.stdout.isatty():
         _show(findings)
+    else:
+        for finding in findings:
+            print(f"{finding.level:<8} {finding.topic:<16} {finding.message}")
+            print(f"{'':<25} -> {finding.remedy}\n" if finding.remedy else "", end="")
+        print(f"\n{_VERDICTS[exit_code(findings)]}")
     return exit_code(findings)
 
 
@@ -37,6 +43,6 @@ def _show(findings: Sequence[Finding]) -> None:
     for finding in findings:
         remedy = f"\n[dim]-> {escape(finding.remedy)}[/]" if finding.remedy else ""
         table.add_row(_SIGNS[finding.level], f"[bold]{finding.topic}[/]", escape(finding.message) + remedy)
-    console = Console(soft_wrap=not Console().is_terminal)
+    console = Console()
     console.print(table)
     console.print(f"\n{_VERDICTS[exit_code(findings)]}")

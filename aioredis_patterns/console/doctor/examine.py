@@ -54,9 +54,7 @@ async def examine(url: str, *, timeout: float = 5.0, prefix: str = PREFIX) -> li
     return _told_once(found)
 
 
-async def _examine(
-    redis: PipelinedRedis, url: str, timeout: float, prefix: str
-) -> AsyncIterator[tuple[str, Finding]]:
+async def _examine(redis: PipelinedRedis, url: str, timeout: float, prefix: str) -> AsyncIterator[tuple[str, Finding]]:
     serves = True
     for at, node in (await _nodes(redis, url)).items():
         async with connect(node, deadline=timeout) as pool_owner:

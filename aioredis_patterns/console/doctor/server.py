@@ -94,7 +94,9 @@ def _persistence(info: Mapping[str, Any], snapshots: str | None) -> Iterator[Fin
     elif snapshots is None:
         yield warning("persistence", "no append-only file; whether snapshots are made is not to be known", keep)
     elif snapshots:
-        yield warning("persistence", f"snapshots alone (save {snapshots}): a crash loses what came after the last", keep)
+        yield warning(
+            "persistence", f"snapshots alone (save {snapshots}): a crash loses what came after the last", keep
+        )
     else:
         yield warning("persistence", "none: a restart loses every queue, session and lock", keep)
 

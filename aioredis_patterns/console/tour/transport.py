@@ -1,0 +1,68 @@
+"""The tour's step of the connection: many commands at once, on one, against a pool of redis-py."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import redis.asyncio as redis_py
+
+from aioredis_patterns._core.scripts import Script
+from aioredis_patterns.client import connect
+
+from .step import Check, Outcome, Stage, Step
+
+__all__ = ("STEP", "judge")
+
+_HIT: Final = Script(__package__, "transport_hit")
+_CALLS: Final = 20_000
+_CALLS_OF_POOL: Final = 4_000
+_TASKS: Final = 500
+_POOL: Final = 50
+_TTL_MS: Final = 60_000
+
+
+async def _run(stage: Stage) -> Outcome:
+    client_name = f"{stage.prefix}-shared"
+    pool = redis_py.BlockingConnectionPool.from_url(stage.url, max_connections=_POOL, timeout=None)
+    async with connect(stage.url, client_name=client_name) as ours, redis_py.Redis(connection_pool=pool) as theirs:
+        await ours.script_load(_HIT.source.text)
+        replies, rate = await _hits(ours, f"{stage.prefix}:{{hits}}:shared", _CALLS)
+        _, rate_of_pool = await _hits(theirs, f"{stage.prefix}:{{hits}}:pool", _CALLS_OF_POOL)
+        connections = [item for item in await stage.redis.client_list() if item["name"] == client_name]
+        await pool.disconnect()
+    figures = (
+        f"{rate:,.0f} a second; redis-py with {_POOL} connections {rate_of_pool:,.0f}: {rate / rate_of_pool:.1f} x"
+    )
+    return Outcome(figures, judge(replies, _CALLS, len(connections)))
+
+
+async def _hits(redis: redis_py.Redis, key: str, calls: int) -> tuple[list[int], float]:
+    """The replies, and how many came in a second."""
+    replies: list[int] = []
+
+    async def work(count: int) -> None:
+        for _ in range(count):
+            replies.append(await redis.evalsha(_HIT.source.sha, 1, key, str(_TTL_MS)))
+
+    started = time.perf_counter()
+    await asyncio.gather(*(work(calls // _TASKS) for _ in range(_TASKS)))
+    return replies, calls / (time.perf_counter() - started)
+
+
+def judge(replies: Iterable[int], calls: int, connections: int) -> tuple[Check, ...]:
+    """Whether each call was executed once and got its own reply, all on one connection."""
+    return (
+        Check("every call is executed once and gets its own reply", sorted(replies) == [*range(1, calls + 1)]),
+        Check("all calls share one connection", connections == 1),
+    )
+
+
+STEP: Final = Step(
+    "connect()",
+    f"{_CALLS:,} EVALSHA from {_TASKS} tasks over one connection",
+    "concurrent commands leave in one write and come back in one read",
+    _run,
+)
