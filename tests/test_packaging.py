@@ -17,8 +17,17 @@ PROJECT = Path(__file__).parent.parent
 PACKAGE = PROJECT / "aioredis_patterns"
 
 SCRIPT = """
-import aioredis_patterns.errors
-print(aioredis_patterns.errors.__file__)
+import asyncio
+import aioredis_patterns
+from aioredis_patterns import Lock, connect, embedded_server
+
+async def take_a_lock():
+    async with embedded_server() as server, connect(server.url) as redis:
+        async with Lock(redis, "packaged", lease=10) as lease:
+            assert lease.fence > 0
+
+asyncio.run(take_a_lock())
+print(aioredis_patterns.__file__)
 """
 
 

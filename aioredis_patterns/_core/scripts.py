@@ -80,9 +80,11 @@ class Script:
     async def on(self, link: Link, *keys_and_args: str | bytes | int, deadline: float | None = None) -> Any:
         """Call the script on a link that the caller has at hand."""
         lane = link.lease_lane(keys_and_args[0]) if self.lease else link.lane(keys_and_args[0])
-        packed = self._pack(keys_and_args)
         limit = deadline or lane.deadline
-        future = lane.submit(packed, await lane.room(limit) if lane.full else limit)
+        if lane.full:
+            limit = await lane.room(limit)
+        packed = self._pack(keys_and_args)
+        future = lane.submit(packed, limit)
         expires = lane.expires
         try:
             return await future

@@ -42,7 +42,7 @@ from .lane import Greeting, Lane
 from .link import DEADLINE, Link, Request, verdict
 from .packing import pack_command
 from .tracking import Tracking
-from .wire import Unanswered
+from .wire import Unanswered, Wire
 
 __all__ = ("ClusterLink", "connection_options", "slot_of")
 
@@ -98,9 +98,15 @@ class _NodeLane(Lane):
 
     def retire(self) -> None:
         """Drop the connection as soon as nothing is under way on it."""
-        self._retiring = self._busy
+        self._retiring = self._busy or self._connecting is not None
         if not self._busy:
             self.reset("nothing was under way")
+
+    def _take(self, wire: Wire) -> None:
+        super()._take(wire)
+        if self._retiring and not self._outbox:
+            self._retiring = False
+            self.reset("nothing was under way any more")
 
     def _sweep(self) -> None:
         super()._sweep()

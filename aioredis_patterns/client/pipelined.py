@@ -72,12 +72,13 @@ class PipelinedRedis(Redis):
             return await execute_private(self, args, options, self.deadline)
         if flags & WORDS:
             args = (*name.split(), *args[1:])
-        packed = mine.pack(args)
         lane = mine.lane
         if lane is None or lane.loop is not get_running_loop():
             lane = mine.find_lane(self, args)
+        limit = await lane.room(mine.deadline) if lane.full else mine.deadline
+        packed = mine.pack(args)
         decode = mine.decodes and NEVER_DECODE not in options
-        future = lane.submit(packed, await lane.room(mine.deadline) if lane.full else mine.deadline, decode)
+        future = lane.submit(packed, limit, decode)
         expires = lane.expires
         try:
             reply = await future

@@ -5,8 +5,36 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(slots=True)
+class Lag:
+    """How late the event loop was at worst: what no code in it can be blamed for."""
+
+    worst: float = 0.0
+
+
+@asynccontextmanager
+async def lag_of_the_loop() -> AsyncIterator[Lag]:
+    """Watch how late timers run, as they do on a machine that has more to do than it can."""
+    lag = Lag()
+    loop = asyncio.get_running_loop()
+
+    async def watch() -> None:
+        while True:
+            due = loop.time() + 0.005
+            await asyncio.sleep(0.005)
+            lag.worst = max(lag.worst, loop.time() - due)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield lag
+    finally:
+        watching.cancel()
 
 
 async def eventually(check: Callable[[], Any], timeout: float = 5, every: float = 0.01) -> Any:

@@ -1,0 +1,15 @@
+from importlib.metadata import version as version_of
+
+project = "aioredis_patterns"
+author = copyright = "aioredis_patterns contributors"
+version = release = version_of("aioredis-patterns")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["colon_fence"]
+# The README has no heading above its first, and links into the repository.
+suppress_warnings = ["myst.header", "myst.xref_missing"]
+html_theme = "furo"
+html_title = "aioredis_patterns"
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+default_role = "code"
