@@ -48,7 +48,7 @@ async def examine(url: str, *, timeout: float = 5.0, prefix: str = PREFIX) -> li
         async with asyncio.timeout(timeout), connect(url, deadline=timeout) as redis:
             found += [("", finding) for finding in inspect_url(url)]
             async for at, finding in _examine(redis, url, timeout, prefix):
-                found.append((at, finding))  # noqa: PERF401  # what came before a failure is kept
+                found.append((at, finding))  # what came before a failure is kept
     except (RedisError, PatternError, OSError, ValueError) as error:
         found.append(("", _failure(error, timeout)))
     return _told_once(found)
@@ -91,7 +91,7 @@ async def _examine_node(redis: Redis, clustered: bool, timeout: float, prefix: s
             yield finding
         async for finding in _cluster(redis, info, clustered):
             yield finding
-        if info.get("role") == "slave" or info.get("loading"):
+        if info.get("role") != "master" or info.get("loading"):
             return
     async for finding in check_answers(redis):
         yield finding
@@ -114,9 +114,10 @@ async def _cluster(redis: Redis, info: dict[str, Any], clustered: bool) -> Async
         yield wrong("cluster", "it is a node of a cluster, and owns some of the keys only", "say redis+cluster://")
         return
     try:
-        state = (await redis.execute_command("CLUSTER INFO"))["cluster_state"]
+        answer: Any = await redis.execute_command("CLUSTER INFO")
     except NoPermissionError:
         return
+    state = answer["cluster_state"]
     if state == "ok":
         yield ok("cluster", "it is up")
     else:

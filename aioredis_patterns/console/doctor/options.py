@@ -40,8 +40,9 @@ def inspect_client(redis: AnyRedis) -> list[Finding]:
 
     Example:
         >>> from redis.asyncio import Redis
-        >>> [finding.topic for finding in inspect_client(Redis()) if finding.level == "warning"]
-        ['retries', 'socket_timeout', 'pool']
+        >>> findings = inspect_client(Redis(socket_timeout=5))
+        >>> {finding.topic for finding in findings if finding.level == "warning"} >= {"socket_timeout", "pool"}
+        True
     """
     options = _options_of(redis)
     if isinstance(redis, PipelinedRedis):
@@ -69,11 +70,11 @@ def _options_of(redis: AnyRedis) -> _Options:
     if isinstance(redis, RedisCluster):
         given = redis.connection_kwargs
         return _Options(
-            retries=getattr(redis, "cluster_error_retry_attempts", None) or _count(getattr(redis, "retry", None)),
+            retries=_count(getattr(redis, "retry", None)),
             socket_timeout=given.get("socket_timeout"),
             health_check_interval=given.get("health_check_interval") or 0,
             decode_responses=bool(given.get("decode_responses")),
-            protocol=int(given.get("protocol") or 2),
+            protocol=int(given.get("protocol") or 3),
         )
     connection = redis.connection_pool.make_connection()
     return _Options(
@@ -93,7 +94,7 @@ def _retries(count: int) -> Iterator[Finding]:
     if count:
         yield warning(
             "retries",
-            f"a command whose reply was lost is sent again, up to {count} times: INCR or RPUSH may happen more than once",
+            f"a command whose reply was lost is sent again, up to {count} times: INCR or RPUSH may be done twice",
             "connect(url), or retry=Retry(NoBackoff(), 0) and no retry_on_timeout",
         )
     else:

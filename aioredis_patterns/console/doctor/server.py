@@ -27,6 +27,8 @@ def judge_server(info: Mapping[str, Any], snapshots: str | None) -> Iterator[Fin
     """
     yield from _version(info)
     yield from _role(info)
+    if info.get("redis_mode") == "sentinel":
+        return
     yield from _eviction(info)
     yield from _memory(info)
     yield from _persistence(info, snapshots)
@@ -51,7 +53,9 @@ def _version(info: Mapping[str, Any]) -> Iterator[Finding]:
 def _role(info: Mapping[str, Any]) -> Iterator[Finding]:
     if info.get("loading"):
         yield wrong("role", "it is loading its data", "wait until it has")
-    if info.get("role") == "slave":
+    if info.get("redis_mode") == "sentinel":
+        yield wrong("role", "it is a Sentinel, which keeps no data", "say redis+sentinel://host:port/service")
+    elif info.get("role") == "slave":
         primary = f"{info.get('master_host')}:{info.get('master_port')}"
         remedy = f"connect to the primary, {primary}, or through redis+sentinel://"
         yield wrong("role", "it is a replica, which takes no writes", remedy)

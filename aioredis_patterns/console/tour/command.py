@@ -16,11 +16,11 @@ from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import embedded_server
 from aioredis_patterns.errors import PatternError
 
-from . import STEPS
 from .crew import PROCESSES, CrewError, crew_of
 from .perform import clean, perform
 from .screen import Lines, LiveTable, Screen
 from .step import Report, Stage
+from .steps import STEPS
 
 __all__ = ("run", "summary")
 
@@ -47,8 +47,9 @@ async def _tour(url: str | None, plain: bool) -> list[Report]:
         stack.push_async_callback(clean, redis, prefix)  # when the processes have ended
         stage = Stage(redis, url, prefix, await stack.enter_async_context(crew_of(PROCESSES, url, prefix)))
         title = f"aioredis_patterns on {_described(info)}; its keys begin with {prefix}:"
-        screen: Screen = stack.enter_context(Lines(title) if plain else LiveTable(title, STEPS))
-        return await _perform_all(stage, screen)
+        screen: Screen = Lines(title) if plain else LiveTable(title, len(STEPS))
+        with screen:
+            return await _perform_all(stage, screen)
 
 
 async def _perform_all(stage: Stage, screen: Screen) -> list[Report]:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-__all__ = ("PROCESSES", "Crew", "CrewError", "crew_of")
+__all__ = ("Crew", "CrewError", "PROCESSES", "crew_of")
 
 PROCESSES: Final = 4
 
@@ -27,6 +27,7 @@ class Crew:
 
     def __init__(self, processes: Sequence[asyncio.subprocess.Process]) -> None:
         self._processes = processes
+        self._tasks = 0
 
     async def do(self, target: str, *arguments: Any) -> list[Any]:
         """Have every process do the same at the same time, and give the answer of each.
@@ -38,10 +39,11 @@ class Crew:
         Raises:
             CrewError: A process failed.
         """
-        line = json.dumps([target, arguments]).encode() + b"\n"
+        self._tasks += 1
+        line = json.dumps([self._tasks, target, arguments]).encode() + b"\n"
         for process in self._processes:
             _pipe(process.stdin).write(line)
-        return await asyncio.gather(*(_answer(process) for process in self._processes))
+        return await _answers(self._processes, self._tasks)
 
 
 @asynccontextmanager
@@ -51,7 +53,7 @@ async def crew_of(count: int, url: str, prefix: str) -> AsyncIterator[Crew]:
     try:
         for _ in range(count):
             processes.append(await _start(url, prefix))  # noqa: PERF401  # each is ended, also when the next fails
-        await asyncio.gather(*(_answer(process) for process in processes))
+        await _answers(processes, 0)
         yield Crew(processes)
     finally:
         for process in processes:
@@ -71,14 +73,24 @@ async def _start(url: str, prefix: str) -> asyncio.subprocess.Process:
     )
 
 
-async def _answer(process: asyncio.subprocess.Process) -> Any:
-    line = await _pipe(process.stdout).readline()
-    if not line:
-        raise CrewError("a process of the tour ended; its error stands above")
-    done, answer = json.loads(line)
-    if not done:
-        raise CrewError(answer)
-    return answer
+async def _answers(processes: Sequence[asyncio.subprocess.Process], task: int) -> list[Any]:
+    """Wait for all of them, also when one has failed."""
+    answers = await asyncio.gather(*(_answer(process, task) for process in processes), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return answers
+
+
+async def _answer(process: asyncio.subprocess.Process, task: int) -> Any:
+    """The answer to one task; those that came too late for the tasks before it are dropped."""
+    while line := await _pipe(process.stdout).readline():
+        number, done, answer = json.loads(line)
+        if number == task and not done:
+            raise CrewError(answer)
+        if number == task:
+            return answer
+    raise CrewError("a process of the tour ended; its error stands above")
 
 
 def _pipe(pipe: Any) -> Any:

@@ -14,7 +14,7 @@ from aioredis_patterns.locks import Lock
 from .crew import PROCESSES
 from .step import Check, Outcome, Stage, Step
 
-__all__ = ("STEP", "Hold", "contend", "judge")
+__all__ = ("Hold", "STEP", "contend", "judge")
 
 _ACQUISITIONS: Final = 2_000
 _TASKS: Final = 20

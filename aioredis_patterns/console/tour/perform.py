@@ -17,7 +17,9 @@ from .step import Check, Outcome, Report, Stage, Step
 
 __all__ = ("clean", "perform")
 
-_PATIENCE: Final = 60.0
+_PATIENCE: Final = 20.0
+"""Seconds that a step may take."""
+
 _BETWEEN_LOOKS: Final = 0.1
 _OWN: Final = frozenset(("client|list", "info", "scan"))
 """Commands of the tour itself."""

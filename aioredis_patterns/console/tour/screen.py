@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -24,7 +22,7 @@ _MOST: Final = 4
 class Screen(Protocol):
     """What the tour tells, while it goes on."""
 
-    def __enter__(self) -> Screen: ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -47,7 +45,7 @@ class Lines:
     def __init__(self, title: str) -> None:
         self._title = title
 
-    def __enter__(self) -> Lines:
+    def __enter__(self) -> Self:
         print(f"{self._title}\n", flush=True)
         return self
 
@@ -69,63 +67,64 @@ class Lines:
 
 
 class LiveTable:
-    """A table that fills while the steps run.
+    """A table that grows by a row when a step has ended; under it stands the step that runs.
 
     Args:
         title: What stands above it.
-        steps: All steps, also those to come.
+        steps: How many there will be.
     """
 
-    def __init__(self, title: str, steps: Sequence[Step]) -> None:
+    def __init__(self, title: str, steps: int) -> None:
         self._title = title
         self._steps = steps
-        self._running: Step | None = None
-        self._spinner = Spinner("dots", style="cyan")
-        self._reports: dict[Step, Report] = {}
-        self._live = Live(self._render(), console=Console(), refresh_per_second=12)
+        self._ended = 0
+        self._live = Live(console=Console(), refresh_per_second=12, transient=True)
 
-    def __enter__(self) -> LiveTable:
+    def __enter__(self) -> Self:
+        self._live.console.print(Text(self._title, style="bold"), "", sep="\n")
+        head = ("", "what is done, what came out, what it shows", "keys", "commands", "time")
+        self._live.console.print(_row(*(Text(word, style="dim") for word in head)))
         self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._running = None
-        self._live.update(self._render())
         self._live.stop()
 
     def begin(self, step: Step) -> None:
-        self._running = step
-        self._live.update(self._render())
+        said = Text.assemble((step.name, "bold"), f"  {step.does}")
+        place = Text(f"{self._ended + 1} of {self._steps}", style="dim")
+        self._live.update(_row(Spinner("dots", style="cyan"), said, "", "", place))
 
     def end(self, report: Report) -> None:
-        self._reports[report.step] = report
-        self._running = None
-        self._live.update(self._render())
+        self._ended += 1
+        self._live.update("")
+        self._live.console.print(_finished(report))
 
-    def _render(self) -> RenderableType:
-        table = Table(box=None, padding=(0, 2, 1, 0), header_style="dim", expand=True)
-        table.add_column("")
-        table.add_column("what happens, and what it shows", ratio=5)
-        table.add_column("keys", ratio=2, overflow="fold")
-        table.add_column("commands", ratio=2)
-        table.add_column("time", justify="right", no_wrap=True)
-        for step in self._steps:
-            table.add_row(*self._row(step))
-        return Group(Text(self._title, style="bold"), Text(), table)
 
-    def _row(self, step: Step) -> Sequence[RenderableType]:
-        report = self._reports.get(step)
-        said = f"[bold]{escape(step.name)}[/]  {escape(step.does)}"
-        if report is None:
-            running = step is self._running
-            return (self._spinner, said) if running else (Text("·", style="dim"), f"[dim]{said}[/]")
-        sign = Text("✗", style="bold red") if report.broken else Text("✓", style="bold green")
-        said += f"\n[cyan]{escape(report.outcome.figures)}[/]\n[dim]{escape(step.shows)}[/]"
-        said += "".join(f"\n[red]broken: {escape(promise)}[/]" for promise in report.broken)
-        time = Text(f"{report.seconds:.2f} s")
-        return sign, said, Text("\n".join(_keys(report))), Text("\n".join(_commands(report))), time
+def _row(*cells: RenderableType) -> Table:
+    """A table of one row; the columns of all of them stand under one another."""
+    table = Table(box=None, padding=(0, 2, 1, 0), show_header=False, expand=True)
+    table.add_column(width=1)
+    table.add_column(ratio=5)
+    table.add_column(ratio=2, overflow="fold")
+    table.add_column(ratio=2)
+    table.add_column(width=8, justify="right")
+    table.add_row(*cells)
+    return table
+
+
+def _finished(report: Report) -> Table:
+    step = report.step
+    sign = Text("\N{BALLOT X}", style="bold red") if report.broken else Text("\N{CHECK MARK}", style="bold green")
+    said = Text.assemble(
+        (step.name, "bold"), f"  {step.does}\n", (report.outcome.figures, "cyan"), "\n", (step.shows, "dim")
+    )
+    for promise in report.broken:
+        said.append(f"\nbroken: {promise}", "bold red")
+    keys, commands = Text("\n".join(_keys(report))), Text("\n".join(_commands(report)))
+    return _row(sign, said, keys, commands, f"{report.seconds:.2f} s")
 
 
 def _keys(report: Report) -> list[str]:

@@ -44,8 +44,7 @@ async def _hits(redis: redis_py.Redis, key: str, calls: int) -> tuple[list[int],
     replies: list[int] = []
 
     async def work(count: int) -> None:
-        for _ in range(count):
-            replies.append(await redis.evalsha(_HIT.source.sha, 1, key, str(_TTL_MS)))
+        replies.extend([await redis.evalsha(_HIT.source.sha, 1, key, str(_TTL_MS)) for _ in range(count)])
 
     started = time.perf_counter()
     await asyncio.gather(*(work(calls // _TASKS) for _ in range(_TASKS)))

@@ -28,7 +28,7 @@ async def work(url: str, prefix: str) -> None:
     threading.Thread(target=_listen, args=(loop, tasks), daemon=True).start()
     async with connect(url) as redis:
         await redis.ping()
-        _say(True, None)
+        _say(0, True, None)
         while True:
             await _do(redis, prefix, *json.loads(await tasks.get()))
 
@@ -40,18 +40,18 @@ def _listen(loop: asyncio.AbstractEventLoop, tasks: asyncio.Queue[str]) -> None:
     os._exit(0)
 
 
-async def _do(redis: PipelinedRedis, prefix: str, target: str, arguments: list[Any]) -> None:
+async def _do(redis: PipelinedRedis, prefix: str, number: int, target: str, arguments: list[Any]) -> None:
     module, _, function = target.partition(":")
     try:
         answer = await getattr(import_module(module), function)(redis, prefix, *arguments)
     except (RedisError, PatternError, OSError) as error:
-        _say(False, f"{type(error).__name__}: {error}")
+        _say(number, False, f"{type(error).__name__}: {error}")
     else:
-        _say(True, answer)
+        _say(number, True, answer)
 
 
-def _say(done: bool, answer: Any) -> None:
-    sys.stdout.write(json.dumps([done, answer]) + "\n")
+def _say(number: int, done: bool, answer: Any) -> None:
+    sys.stdout.write(json.dumps([number, done, answer]) + "\n")
     sys.stdout.flush()
 
 

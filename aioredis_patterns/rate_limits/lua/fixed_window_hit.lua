@@ -15,15 +15,15 @@ local window = KEYS[1]
 local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local left = redis.call('PTTL', window)
-local count, ends = read_window(redis.call('GET', window), left, period, most)
-local room = ends > period and 0 or limit - count
+local count, ends, ahead = read_window(redis.call('GET', window), left, period, most)
+local room = ahead and 0 or limit - count
 if cost > room then
   if left ~= -2 and left ~= ends then
     redis.call('PEXPIRE', window, string.format('%.0f', ends))
   end
-  local turn = (ends > period and cost <= limit - count) and ends - period or ends
+  local turn = (ahead and cost <= limit - count) and ends - period or ends
   return { 0, math.max(room, 0), cost > limit and -1 or (turn + 1) * 1000, left == -2 and 0 or (ends + 1) * 1000 }
 end
 
-write_window(window, count + cost, ends, left, period)
+write_window(window, count + cost, ends, left, false)
 return { 1, room - cost, 0, (ends + 1) * 1000 }

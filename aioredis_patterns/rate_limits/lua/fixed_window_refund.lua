@@ -15,19 +15,20 @@ local window = KEYS[1]
 local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local left = redis.call('PTTL', window)
-local count, ends = read_window(redis.call('GET', window), left, period, most)
+local count, ends, ahead = read_window(redis.call('GET', window), left, period, most)
 count = math.max(count - cost, 0)
-if count == 0 and ends > period then
+if count == 0 and ahead then
   -- Nothing is left of the reservations in the last window; the one before is full.
   count, ends = limit, ends - period
+  ahead = ends >= period
 elseif count == 0 then
   redis.call('DEL', window)
   return { cost > limit and 0 or 1, limit, cost > limit and -1 or 0, 0 }
 end
-write_window(window, count, ends, left, period)
-local room, reset = ends > period and 0 or math.max(limit - count, 0), (ends + 1) * 1000
+write_window(window, count, ends, left, ahead)
+local room, reset = ahead and 0 or math.max(limit - count, 0), (ends + 1) * 1000
 if cost <= room then
   return { 1, room, 0, reset }
 end
-local turn = (ends > period and cost <= limit - count) and ends - period or ends
+local turn = (ahead and cost <= limit - count) and ends - period or ends
 return { 0, room, cost > limit and -1 or (turn + 1) * 1000, reset }

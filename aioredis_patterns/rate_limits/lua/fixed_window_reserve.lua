@@ -19,16 +19,16 @@ local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber
 local patience = tonumber(ARGV[5])
 
 local now, left, before = server_us(), redis.call('PTTL', window), redis.call('GET', window)
-local count, ends = read_window(before, left, period, most)
-local room, opened = ends > period and 0 or math.max(limit - count, 0), 0
+local count, ends, ahead = read_window(before, left, period, most)
+local room, opened = ahead and 0 or math.max(limit - count, 0), 0
 if cost > limit - count then
-  count, ends, opened = 0, ends + period, period
+  count, ends, opened, ahead = 0, ends + period, period, true
 end
-local wait = ends > period and (ends - period + 1) * 1000 or 0
+local wait = ahead and (ends - period + 1) * 1000 or 0
 if cost > limit or ends > most or (patience >= 0 and wait > patience) then
   return { 0, room, cost > limit and -1 or wait, left == -2 and 0 or (ends - opened + 1) * 1000, '', '' }
 end
 
-local mine = write_window(window, count + cost, ends, left, period)
+local mine = write_window(window, count + cost, ends, left, ahead)
 mine = string.format('%s %.0f', mine, now + ends * 1000)
 return { 1, wait > 0 and 0 or room - cost, wait, (ends + 1) * 1000, mine, string.format('%s %.0f', before or '0', opened) }

@@ -18,8 +18,8 @@ local now = server_us()
 local start, before, count, at, due = read_sliding(redis.call('GET', windows), now, period, most)
 local newer = math.min(cost, count)
 count, before = count - newer, math.max(before - (cost - newer), 0)
-local room = due and 0 or math.max(sliding_room(start, before, count, at, limit, period), 0)
 local reset = sliding_reset(start, before, count, now, period)
+local room = (due and reset > 0) and 0 or math.max(sliding_room(start, before, count, at, limit, period), 0)
 if reset == 0 then
   redis.call('DEL', windows)
 else

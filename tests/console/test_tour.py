@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from aioredis_patterns.client import PipelinedRedis, connect
+from aioredis_patterns.console.tour import STEPS, caches, locks, rate_limits, transport
+from aioredis_patterns.console.tour.command import summary
+from aioredis_patterns.console.tour.crew import PROCESSES, Crew, CrewError, crew_of
+from aioredis_patterns.console.tour.locks import Hold
+from aioredis_patterns.console.tour.perform import clean, perform
+from aioredis_patterns.console.tour.step import Check, Outcome, Stage, Step
+from aioredis_patterns.embedded import EmbeddedServer
+from tests.console.command import command, start
+from tests.embedded.processes import left_in
+from tests.support.waiting import eventually
+
+PREFIX = re.compile(r"tour-[0-9a-f]{6}")
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+GOOD = [Hold(number, number + 0.5, number % PROCESSES, number + 1, 1) for number in range(8)]
+
+
+def processes_with(word: str) -> set[int]:
+    """The processes that have a word on their command line."""
+    found = set()
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if word in line.read_text():
+                found.add(int(line.parent.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+async def first_line(process: asyncio.subprocess.Process) -> str:
+    """The prefix of a tour, when its first step has ended."""
+    assert process.stdout is not None
+    said = ""
+    while "\nok " not in said:
+        line = await process.stdout.readline()
+        assert line, f"the tour ended: {said}"
+        said += line.decode()
+    return PREFIX.findall(said)[0]
+
+
+async def test_the_tour_keeps_every_promise(tmp_path: Path) -> None:
+    """On a server of its own every step ends well, within 30 seconds, and nothing stays on the machine."""
+    answer = await command("tour", environment={"TMPDIR": str(tmp_path)})
+    assert (answer.code, answer.err) == (0, "")
+    assert re.findall(r"^ok +(.+?):", answer.out, re.MULTILINE) == [step.name for step in STEPS]
+    assert re.search(rf"^{len(STEPS)} steps, all \d+ promises kept", answer.out, re.MULTILINE)
+    assert answer.seconds < 30
+    assert left_in(tmp_path) == []
+    await eventually(lambda: not processes_with(PREFIX.findall(answer.out)[0]))
+
+
+async def test_the_tour_is_a_table_on_a_terminal(own_server: EmbeddedServer) -> None:
+    """On a terminal each step has its row, with what it found, its keys and its commands."""
+    async with connect(own_server.url) as redis:
+        await redis.set("mine", "kept")
+        code, shown = await on_a_terminal("tour", "--url", own_server.url)
+        assert (code, [step.name for step in STEPS if step.name not in shown]) == (0, [])
+        assert shown.count("\N{CHECK MARK}") == len(STEPS)
+        assert "2,000 holds, 0 overlaps" in shown
+        assert "{invoice}:fence" in shown
+        assert await redis.keys() == [b"mine"]
+
+
+async def on_a_terminal(*arguments: str) -> tuple[int, str]:
+    """Run a command on a terminal of its own; its exit code, and the text that was shown."""
+    ours, its = pty.openpty()
+    process = await start(*arguments, environment={"COLUMNS": "160", "TERM": "xterm"}, stdout=its, stderr=its)
+    os.close(its)
+    shown = await asyncio.to_thread(read_all, ours)
+    return await process.wait(), ESCAPES.sub("", shown.decode())
+
+
+def read_all(terminal: int) -> bytes:
+    """Everything that is written to a terminal until nobody has it open."""
+    shown = b""
+    try:
+        while part := os.read(terminal, 65_536):
+            shown += part
+    except OSError:  # how Linux says that it was closed
+        pass
+    os.close(terminal)
+    return shown
+
+
+async def test_an_interrupted_tour_leaves_nothing(tmp_path: Path) -> None:
+    """After Ctrl-C no server, no process and no directory stays."""
+    process = await start("tour", environment={"TMPDIR": str(tmp_path)})
+    prefix = await first_line(process)
+    assert len(processes_with(prefix)) == PROCESSES
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (130, b"")
+    assert processes_with(prefix) == set()
+    assert left_in(tmp_path) == []
+
+
+async def test_an_interrupted_tour_cleans_a_server_that_was_lent(own_server: EmbeddedServer) -> None:
+    """After Ctrl-C none of the tour's keys is on the server."""
+    process = await start("tour", "--url", own_server.url)
+    await first_line(process)
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+    assert await own_server.ask("DBSIZE") == 0
+
+
+async def test_a_killed_tour_leaves_no_process(own_server: EmbeddedServer) -> None:
+    """The processes of a tour end with it, also when it cannot end them."""
+    process = await start("tour", "--url", own_server.url)
+    prefix = await first_line(process)
+    process.kill()
+    await process.communicate()
+    await eventually(lambda: not processes_with(prefix))
+
+
+async def test_a_broken_promise_fails_the_tour(own_server: EmbeddedServer) -> None:
+    """Where a pattern cannot work the tour says which, goes on with the others, and ends with 1."""
+    await own_server.ask("ACL", "SETUSER", "low", "on", ">pw", "~*", "&*", "+@all", "-zadd")
+    answer = await command("tour", "--url", own_server.url.replace("://", "://low:pw@"))
+    assert answer.code == 1
+    assert re.findall(r"^failed +(.+?):", answer.out, re.MULTILINE) == ["Lock"]
+    assert re.search(r"^ +broken: it runs to its end \(CrewError: .*", answer.out, re.MULTILINE)
+    assert re.search(r"\d+ of \d+ promises broken", answer.out)
+    assert len(re.findall(r"^ok ", answer.out, re.MULTILINE)) == len(STEPS) - 1
+
+
+async def test_a_tour_without_a_server_says_so(own_server: EmbeddedServer) -> None:
+    """A server that is not there is one line on stderr and exit code 2."""
+    await own_server.kill()
+    answer = await command("tour", "--url", own_server.url)
+    assert (answer.code, answer.out) == (2, "")
+    assert len(answer.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("checks", "broken"),
+    [
+        pytest.param(locks.judge(GOOD, 8), 0, id="a good lock"),
+        pytest.param(locks.judge(GOOD, 9), 1, id="a hold is missing"),
+        pytest.param(locks.judge([GOOD[0]._replace(ended=1.1), *GOOD[1:]], 8), 1, id="two holds overlap"),
+        pytest.param(locks.judge([GOOD[0]._replace(inside=2), *GOOD[1:]], 8), 1, id="two were inside"),
+        pytest.param(locks.judge([GOOD[0]._replace(fence=2), *GOOD[1:]], 8), 1, id="two have one fence"),
+        pytest.param(locks.judge([hold._replace(process=0) for hold in GOOD], 8), 1, id="one process had it all"),
+        pytest.param(rate_limits.judge([0, 0, 1.5], 3, 2), 0, id="a good limit"),
+        pytest.param(rate_limits.judge([0, 0, 0], 3, 2), 1, id="one too many was admitted"),
+        pytest.param(rate_limits.judge([0, 1.5, 1.5], 3, 2), 1, id="one too few was admitted"),
+        pytest.param(rate_limits.judge([0, 0, float("inf")], 3, 2), 1, id="nobody knows when to come back"),
+        pytest.param(rate_limits.judge([0, 0, 90_000], 3, 2), 1, id="one is told to come back too late"),
+        pytest.param(rate_limits.judge([0, 0], 3, 2), 1, id="a hit got no answer"),
+        pytest.param(caches.judge([1, 1, 1], 1, 3), 0, id="a good cache"),
+        pytest.param(caches.judge([1, 1, 2], 2, 3), 2, id="the value was loaded twice"),
+        pytest.param(caches.judge([1, 1], 1, 3), 1, id="a caller got nothing"),
+        pytest.param(transport.judge([2, 1, 3], 3, 1), 0, id="a good connection"),
+        pytest.param(transport.judge([1, 1, 3], 3, 1), 1, id="a reply came twice"),
+        pytest.param(transport.judge([1, 2, 3, 4], 3, 1), 1, id="a call was executed twice"),
+        pytest.param(transport.judge([1, 2, 3], 3, 2), 1, id="there were two connections"),
+    ],
+)
+def test_a_step_sees_what_is_wrong(checks: tuple[Check, ...], broken: int) -> None:
+    """Each promise that was not kept is found, and no other."""
+    assert sum(not check.kept for check in checks) == broken
+
+
+@asynccontextmanager
+async def staged(url: str, name: str) -> AsyncIterator[Stage]:
+    """What a step works with, on a server that others use as well."""
+    async with connect(url) as redis:
+        try:
+            yield Stage(redis, url, name, Crew([]))
+        finally:
+            await clean(redis, name)
+
+
+async def leave_a_key(stage: Stage) -> Outcome:
+    """A step that forgets the expiry of a key."""
+    await stage.redis.set(f"{stage.prefix}:lasting", 1)
+    return Outcome("done", (Check("it is done", kept=True),))
+
+
+async def fail(stage: Stage) -> Outcome:
+    """A step that Redis refuses."""
+    await stage.redis.execute_command("INCR", f"{stage.prefix}:n", "too", "many")
+    return Outcome("done", ())
+
+
+async def test_a_key_that_stays_for_ever_breaks_a_promise(url: str, name: str) -> None:
+    """A step whose keys do not all expire fails, and its keys are shown."""
+    async with staged(url, name) as stage:
+        report = await perform(Step("Forgetful", "", "", leave_a_key), stage, set())
+    assert (report.broken, report.keys) == (["every key expires"], ("lasting",))
+    assert "1 of 2 promises broken" in summary([report], 1)
+
+
+async def test_a_step_that_fails_is_a_broken_promise(url: str, name: str) -> None:
+    """What Redis says to a step that it refuses is shown, and the tour can go on."""
+    async with staged(url, name) as stage:
+        report = await perform(Step("Refused", "", "", fail), stage, set())
+    assert "wrong number of arguments" in report.broken[0]
+
+
+async def test_the_tour_deletes_its_own_keys_only(pipelined: PipelinedRedis, name: str) -> None:
+    """Cleaning deletes what begins with the tour's prefix, and no key that is only similar."""
+    await pipelined.set(f"{name}:mine", 1, ex=60)
+    await pipelined.set(f"{name}er:another", 1, ex=60)
+    await clean(pipelined, name)
+    assert await pipelined.exists(f"{name}:mine") == 0
+    assert await pipelined.exists(f"{name}er:another") == 1
+
+
+async def say_late(redis: PipelinedRedis, prefix: str, word: str) -> str:
+    """In a process: one fails at once, the others answer."""
+    if word == "fail" and await redis.incr(f"{prefix}:failed") == 1:
+        raise OSError("the first one")
+    return word
+
+
+async def test_an_answer_is_that_of_its_own_task(url: str, name: str) -> None:
+    """When a process fails, what the others answer to that task is not taken for the answer to the next."""
+    async with staged(url, name) as stage, crew_of(3, url, name) as crew:
+        with pytest.raises(CrewError, match="the first one"):
+            await crew.do(f"{__name__}:say_late", "fail")
+        assert await crew.do(f"{__name__}:say_late", "next") == ["next"] * 3
+        assert await stage.redis.get(f"{name}:failed") == b"3"
