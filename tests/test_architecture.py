@@ -50,6 +50,7 @@ LONG = {
 
 OPTIONS = {
     ("client/connect.py", "connect"): "redis-py's own options",
+    ("client/pipeline.py", "immediate_execute_command"): "redis-py's own signature",
     ("client/pipelined.py", "__init__"): "redis-py's own options",
     ("client/pipelined.py", "execute_command"): "redis-py's own signature",
     ("client/pipelined_cluster.py", "__init__"): "redis-py's own options",

@@ -70,8 +70,8 @@ def _links(redis: AnyRedis) -> dict[asyncio.AbstractEventLoop, Link]:
         links = {}
         setattr(owner, _LINKS, links)
         _close_together(owner, links)
-    for loop in [loop for loop in links if loop.is_closed()]:
-        del links[loop]
+    for loop in [loop for loop in list(links) if loop.is_closed()]:  # other threads look at the same dictionary
+        links.pop(loop, None)
     return links
 
 

@@ -57,6 +57,9 @@ _PATIENCE: Final = 2.0
 _PAUSE: Final = 0.1
 """Seconds between two refreshes of the topology."""
 
+_MOMENT: Final = 0.2
+"""Seconds that a client being closed waits for the replies under way."""
+
 _ASKING: Final = pack_command(("ASKING",))
 _CLUSTER_SLOTS: Final = pack_command(("CLUSTER", "SLOTS"))
 _NOT_FOR_SHARING: Final = frozenset(
@@ -87,20 +90,34 @@ class _NodeLane(Lane):
         return self._wire is None and bool(self._outbox)
 
     @property
-    def _busy(self) -> bool:
-        return bool(self._outbox) or self._open is not None or (self._wire is not None and bool(self._wire.pending))
+    def _awaited(self) -> list[asyncio.Future[Any]]:
+        """The replies under way that somebody waits for."""
+        return [] if self._wire is None else [reply for reply in self._wire.pending if not reply.done()]
 
     def give_back(self, reason: str) -> None:
         """Let the callers of what was not written find the node that has the slot now."""
         for batch in self._empty_outbox():
             batch.fail(reason, expired=False)
-        self._admit()
+        while self._crowd:
+            self._admit()  # they submit here, and are given back as well
 
     def retire(self) -> None:
         """Drop the connection as soon as nothing is under way on it."""
-        self._retiring = self._busy or self._connecting is not None
-        if not self._busy:
+        busy = bool(self._outbox or self._awaited)
+        self._retiring = busy or self._connecting is not None
+        if not busy:
             self.reset("nothing was under way")
+
+    async def settle(self) -> None:
+        """Wait for the replies that are under way, a moment at most, and stop connecting for nobody."""
+        if self._awaited:
+            await asyncio.wait(self._awaited, timeout=_MOMENT)
+        connecting = self._connecting
+        if connecting is not None and not self._outbox:
+            connecting.cancel()
+            await asyncio.wait([connecting])
+            if self._outbox:
+                self._flush()  # somebody came meanwhile
 
     def _take(self, wire: Wire) -> None:
         super()._take(wire)
@@ -367,6 +384,7 @@ class ClusterLink(Link):
         look at the topology anew.
         """
         await self._stop_following()
+        await asyncio.gather(*(lane.settle() for lane in self._all_lanes()))
         for lane in self._all_lanes():
             lane.retire()
         if self._subscriptions is not None and not self._subscriptions.listened_to:
@@ -376,12 +394,12 @@ class ClusterLink(Link):
 
     async def aclose(self) -> None:
         """Close every connection; a later call opens new ones."""
+        await super().aclose()
         await self._stop_following()
         for lane in self._all_lanes():
             await lane.aclose()
         if self._reads is not None:
             await self._reads.aclose()
-        await super().aclose()
 
     async def _stop_following(self) -> None:
         if self._following is not None:

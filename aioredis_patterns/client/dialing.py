@@ -22,6 +22,7 @@ from .wire import Owner, Wire
 __all__ = ("Dialer", "plain")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
+_SHORTEST_ATTEMPT = 1.0
 
 
 def plain(connection: AbstractConnection, protocol: int | None = None) -> AbstractConnection:
@@ -42,7 +43,8 @@ class Dialer:
 
     Args:
         make: Makes an unconnected redis-py connection.
-        timeout: Seconds that one attempt may take.
+        timeout: Seconds that one attempt may take; it gets a second at least, because a handshake takes more round
+            trips than the call that waits for it.
         encoding: How strings of decoded replies are encoded; None when nothing is ever decoded.
         errors: What to do with bytes that do not decode.
         protocol: The protocol's version; what the user's connections speak when None.
@@ -59,7 +61,7 @@ class Dialer:
     ) -> None:
         self.last_error: Exception | None = None
         self._make = make
-        self._timeout = timeout
+        self._timeout = max(timeout, _SHORTEST_ATTEMPT)
         self._protocol = protocol
         self._encoding, self._errors = encoding, errors
 

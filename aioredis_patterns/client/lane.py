@@ -12,12 +12,13 @@ import asyncio
 import contextvars
 import copy
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .batch import Batch
@@ -33,6 +34,7 @@ __all__ = (
     "IN_FLIGHT",
     "Lane",
     "LaneStatistics",
+    "PATIENCE",
     "SWEEP",
     "forget",
 )
@@ -51,6 +53,9 @@ BACKLOG_BYTES = 32 * 1024 * 1024
 
 ADMITTED = 16
 """Waiting callers let in at a time."""
+
+PATIENCE = 1.0
+"""Seconds of silence that a connection is granted at least: a short deadline is the caller's, not the connection's."""
 
 Greeting = list[tuple[bytes, "Callable[[Any], None] | None"]]
 """Packed commands to send first on a new connection, each with what takes its reply."""
@@ -107,7 +112,7 @@ class Lane:
         self._open: Batch | None = None
         self._outbox: deque[Batch] = deque()
         self._watched: dict[float, deque[Batch]] = {}
-        self._crowd: deque[asyncio.Future[None]] = deque()
+        self._crowd: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self._sweeping = self._scheduled = False
         self._backlog = 0
         self._last_flush = 0
@@ -151,20 +156,27 @@ class Lane:
 
         Raises:
             redis.exceptions.TimeoutError: The server took nothing in for so long.
+            redis.exceptions.ConnectionError: The client was closed.
         """
         expires = self.loop.time() + deadline
         waiter = self._new_future()
-        self._crowd.append(waiter)
+        forget(waiter)
+        self._crowd[waiter] = None
         try:
             async with asyncio.timeout_at(expires):
                 await waiter
-        except TimeoutError:
-            raise RedisTimeoutError(f"not sent within {deadline:g} s") from None
-        except asyncio.CancelledError:
-            if not waiter.cancelled():
-                self._admit()  # the place goes to the next one
+        except BaseException as error:
+            self._leave_crowd(waiter)
+            if isinstance(error, TimeoutError):
+                raise RedisTimeoutError(f"not sent within {deadline:g} s") from None
             raise
         return max(round(expires - self.loop.time(), 2), SWEEP)
+
+    def _leave_crowd(self, waiter: asyncio.Future[None]) -> None:
+        if waiter in self._crowd:
+            del self._crowd[waiter]
+        else:
+            self._admit()  # it had been let in: its place goes to the next one
 
     def _new_batch(self, deadline: float, decode: bool) -> Batch:
         self._close_batch()
@@ -218,12 +230,18 @@ class Lane:
 
     def _admit(self) -> None:
         self.full = self._backlog > BACKLOG_BYTES
-        for _ in range(0 if self.full else ADMITTED):
-            if not self._crowd:
-                return
-            waiter = self._crowd.popleft()
+        for _ in range(0 if self.full else min(ADMITTED, len(self._crowd))):
+            waiter, _ = self._crowd.popitem(last=False)
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _turn_away(self, error: Exception) -> None:
+        """End the wait of everybody who was not let in yet."""
+        crowd, self._crowd = self._crowd, OrderedDict()
+        for waiter in crowd:
+            if not waiter.done():
+                waiter.set_exception(_copy_of(error))
+        self._admit()
 
     def _empty_outbox(self) -> deque[Batch]:
         self._close_batch()
@@ -233,8 +251,9 @@ class Lane:
     # Deadlines -------------------------------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
+        self._close_batch()  # what is no longer watched takes no further call
         now = self.loop.time()
-        patience = max(self.deadline, *self._watched) if self._watched else self.deadline
+        patience = max(PATIENCE, self.deadline, *self._watched)
         for deadline, batches in list(self._watched.items()):
             while batches and (batches[0].finished() or batches[0].expires <= now):
                 self._expire(batches.popleft())
@@ -272,7 +291,8 @@ class Lane:
     def _connect(self) -> None:
         if self._connecting is None:
             context = contextvars.Context()
-            self._connecting = self.loop.create_task(self._dial(), name="redis lane connecting", context=context)
+            # Not by the loop's factory: an eager one may end the task before it is remembered as connecting.
+            self._connecting = asyncio.Task(self._dial(), loop=self.loop, name="redis lane connecting", context=context)
 
     async def _dial(self) -> None:
         try:
@@ -290,6 +310,8 @@ class Lane:
     def _waited_for(self) -> bool:
         while self._outbox and self._outbox[0].finished():
             self._backlog -= self._outbox.popleft().size
+        if self.full:
+            self._admit()
         return bool(self._outbox) or bool(self._crowd)
 
     def _take(self, wire: Wire) -> None:
@@ -316,8 +338,8 @@ class Lane:
         for batch in self._empty_outbox():
             for future in batch.futures:
                 if not future.done():
-                    future.set_exception(copy.copy(error))
-        self._admit()
+                    future.set_exception(_copy_of(error))
+        self._turn_away(error)
 
     def reset(self, reason: str) -> None:
         """Drop the connection; the next command opens another."""
@@ -326,13 +348,17 @@ class Lane:
 
     async def aclose(self) -> None:
         """Drop the connection and end every call; a later call opens a new one."""
+        reason = "the client was closed"
+        if self._wire is not None:
+            self._wire.abort(reason, final=True)
+        for batch in self._empty_outbox():
+            batch.fail(reason, expired=True)
+        self._turn_away(RedisConnectionError(reason))
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
-        self.reset("the client was closed")
-        for batch in self._empty_outbox():
-            batch.fail("the client was closed", expired=True)
-        self._admit()
+            if self._outbox:
+                self._flush()  # a call made meanwhile is a later one
 
     # What the wire tells ---------------------------------------------------------------------------------------------
 
@@ -360,6 +386,14 @@ class Lane:
         if self._finalizer is not None:
             self._finalizer.detach()
         self._host.on_disconnected(self)
+
+
+def _copy_of(error: Exception) -> Exception:
+    """One for each caller, who adds a traceback of its own; some exceptions cannot be copied."""
+    try:
+        return copy.copy(error)
+    except Exception:  # noqa: BLE001 - whatever the constructor of somebody else's class raises
+        return error
 
 
 def forget(future: asyncio.Future[Any]) -> None:

@@ -105,6 +105,7 @@ class Link:
         self._subscriptions: Subscriptions | None = None
         self._blocking: BlockingReads | None = None
         self._tracking: Tracking | None = None
+        self._closings = 0
         self.companions: dict[Callable[[], Any], Any] = {}
 
     def companion(self, kind: Callable[[], T]) -> T:
@@ -180,7 +181,7 @@ class Link:
             redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: It was not executed, or only read.
             redis.exceptions.ResponseError: The server's last word.
         """
-        pause = 0.0
+        pause, closings = 0.0, self._closings
         while True:
             lane, chunks = self._judge(error, lane, request)
             left = request.expires - self.loop.time() - pause
@@ -188,6 +189,8 @@ class Link:
                 raise verdict(error, lane, request)
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+            if closings != self._closings:
+                raise verdict(error, lane, request)
             try:
                 return await lane.submit_whole(chunks, max(round(left, 2), SWEEP), request.decode)
             except RECOVERABLE as again:
@@ -207,6 +210,7 @@ class Link:
 
     async def aclose(self) -> None:
         """Close every connection; a later call opens new ones."""
+        self._closings += 1
         for lane in self.lanes:
             await lane.aclose()
         if self._lease_lane is not None:
@@ -232,7 +236,9 @@ def verdict(error: Exception, lane: Lane, request: Request) -> Exception:
 
 def tag_of(key: Any) -> str:
     """What decides the lane of a key: its hash tag, or all of it."""
-    text = key if isinstance(key, str) else key.decode("latin-1") if isinstance(key, bytes) else str(key)
+    if isinstance(key, bytes | bytearray | memoryview):
+        key = bytes(key).decode("utf-8", "surrogateescape")  # as the same key would be, given as text
+    text = str(key)
     start = text.find("{") + 1
     end = text.find("}", start)
     return text[start:end] if start and end > start else text
@@ -241,5 +247,6 @@ def tag_of(key: Any) -> str:
 def _remember(lane: Lane, info: Any) -> None:
     text = info.decode("latin-1") if isinstance(info, bytes) else info
     fields = dict(part.split("=", 1) for part in text.split() if "=" in part)
-    if "id" in fields and "addr" in fields:
+    # Every client of a Unix socket has the same address, and after a restart of the server its id may be another's.
+    if "id" in fields and not fields.get("addr", ":0").endswith(":0"):
         lane.identity = (fields["id"], fields["addr"])

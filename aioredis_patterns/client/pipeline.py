@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio.client import Pipeline
+from redis.asyncio.retry import Retry
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import WatchError
 
 from aioredis_patterns.errors import OutcomeUnknownError
 
 from .redis_py import never_again
+from .routes import READ, find_flags
 
 __all__ = ("OncePipeline",)
 
@@ -19,10 +23,11 @@ __all__ = ("OncePipeline",)
 class OncePipeline(Pipeline):
     """What `PipelinedRedis.pipeline()` gives: `execute` never sends its commands a second time.
 
-    Set by the client that makes it: `deadline`, the seconds that `execute` may take.
+    Set by the client that makes it: `deadline`, the seconds that `execute` may take, and each command before MULTI.
     """
 
     deadline: float
+    _users_retry: Retry | None = None
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         """Execute what was queued, on one connection of the pool.
@@ -30,17 +35,21 @@ class OncePipeline(Pipeline):
         Raises:
             OutcomeUnknownError: The commands were written and the reply was lost.
             redis.exceptions.TimeoutError: No connection was free within the deadline.
+            redis.exceptions.WatchError: A watched key changed, and nothing was executed.
         """
         if not self.command_stack and not self.watching:
             return []
         connected = False
         try:
             async with asyncio.timeout(self.deadline):
-                connection = self.connection or await self.connection_pool.get_connection()
-                connection.retry = never_again()
-                self.connection = connection  # pyright: ignore[reportAttributeAccessIssue]
+                await self._take_connection()
                 connected = True
                 return await super().execute(raise_on_error)
+        except WatchError as error:
+            if not isinstance(error.__context__, RedisConnectionError | RedisTimeoutError):
+                raise
+            # redis-py calls a lost reply of EXEC a changed key, and whoever tries again then would count twice.
+            raise OutcomeUnknownError("pipeline", str(error.__context__)) from error
         except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:
             if connected:
                 reason = str(error) or f"no reply within {self.deadline:g} s"
@@ -48,3 +57,32 @@ class OncePipeline(Pipeline):
             if isinstance(error, TimeoutError):
                 raise RedisTimeoutError(f"pipeline: no connection within {self.deadline:g} s") from error
             raise
+
+    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
+        """Execute WATCH, or what is asked between it and MULTI, within the deadline."""
+        try:
+            async with asyncio.timeout(self.deadline):
+                await self._take_connection()
+                return await super().immediate_execute_command(*args, **options)
+        except TimeoutError as error:
+            await self.reset()
+            reason = f"no reply within {self.deadline:g} s"
+            if args[0] == "WATCH" or (find_flags(args[0]) or 0) & READ:
+                raise RedisTimeoutError(f"{args[0]}: {reason}") from error
+            raise OutcomeUnknownError(args[0], reason) from error
+
+    async def reset(self) -> None:
+        """Give the connection back as it was taken, or drop it when the server does not answer within the deadline."""
+        if self.connection is not None:
+            if self._users_retry is not None:
+                self.connection.retry, self._users_retry = self._users_retry, None
+            self.watching = self.watching and self.connection.is_connected  # a lost connection watches nothing
+        with suppress(TimeoutError, RedisTimeoutError):
+            async with asyncio.timeout(self.deadline):
+                await super().reset()
+
+    async def _take_connection(self) -> None:
+        if self.connection is None:
+            connection = await self.connection_pool.get_connection()
+            self._users_retry, connection.retry = connection.retry, never_again()
+            self.connection = connection  # pyright: ignore[reportAttributeAccessIssue]

@@ -107,6 +107,10 @@ class PipelinedRedis(Redis):
             key = keys_and_args[0] if numkeys else ""
             return await link_of(self).recover(error, lane, Request("EVALSHA", packed, expires, key, mine.decodes))
 
+    def client(self) -> Redis:
+        """A client with a connection of the pool to itself, and this one's deadline."""
+        return type(self)(connection_pool=self.connection_pool, single_connection_client=True, deadline=self.deadline)
+
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> OncePipeline:
         """A pipeline on a private connection, executed at most once and within the deadline."""
         pipeline = OncePipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)

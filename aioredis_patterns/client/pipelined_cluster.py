@@ -173,7 +173,7 @@ class PipelinedCluster(PipelinedRedis):
         """
         _refuse("MONITOR")
 
-    def client(self) -> Redis:
+    def client(self) -> PipelinedRedis:
         """Not to be had: one connection reaches one node.
 
         Raises:

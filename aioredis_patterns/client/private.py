@@ -20,7 +20,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns.errors import OutcomeUnknownError
 
-from .routes import READ, STATEFUL, blocking_time, find_flags
+from .routes import READ, blocking_time, find_flags, is_stateful
 
 __all__ = ("execute_private",)
 
@@ -33,7 +33,7 @@ async def execute_private(redis: Redis, args: tuple[Any, ...], options: dict[str
         redis.exceptions.TimeoutError: It was not written within the deadline.
     """
     name = args[0].decode() if isinstance(args[0], bytes) else str(args[0])
-    if name.upper() in STATEFUL:
+    if is_stateful(args):
         warnings.warn(f"{name} reaches one connection of the pool, not those of other commands", stacklevel=4)
     block = blocking_time(args)
     written = False

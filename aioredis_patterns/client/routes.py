@@ -6,10 +6,11 @@ WATCH and MULTI, commands of modules, and whatever a newer server brings.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-__all__ = ("READ", "SHARED", "STATEFUL", "WORDS", "blocking_key", "blocking_time", "find_flags", "key_of")
+__all__ = ("READ", "SHARED", "WORDS", "blocking_key", "blocking_time", "find_flags", "is_stateful", "key_of")
 
 SHARED: Final = 1
 READ: Final = 2
@@ -86,7 +87,7 @@ _TIMEOUT_AT: Final[dict[str, int]] = {
 _IN_MILLISECONDS: Final = frozenset({"WAIT", "WAITAOF"})
 _STREAMS_AFTER: Final = frozenset(("XREAD", "XREADGROUP"))
 
-STATEFUL: Final = frozenset(
+_STATEFUL: Final = frozenset(
     ("ASKING", "AUTH", "CLIENT REPLY", "CLIENT TRACKING", "HELLO", "QUIT", "READONLY", "READWRITE", "RESET", "SELECT")
 )
 """Commands that change what a connection is, which on a pool reaches one of its connections."""
@@ -105,33 +106,50 @@ find_flags = _FLAGS.get
 
 def blocking_time(args: Sequence[Any]) -> float | None:
     """Seconds that a command may block on the server: 0 when it does not block, None when it may for ever."""
-    name = str(args[0]).upper()
+    name = _word(args[0])
     if name in _STREAMS_AFTER:
-        at = _find(args[1:7], "BLOCK")
-        return 0 if at is None else _seconds(args[at + 2], 0.001)
+        at = _find_option(args, "BLOCK")
+        return 0 if at is None else _seconds(args, at + 1, 0.001)
     if name not in _TIMEOUT_AT:
         return 0
-    return _seconds(args[_TIMEOUT_AT[name]], 0.001 if name in _IN_MILLISECONDS else 1)
+    return _seconds(args, _TIMEOUT_AT[name], 0.001 if name in _IN_MILLISECONDS else 1)
 
 
 def blocking_key(args: Sequence[Any]) -> Any:
     """The first key of a command that may block; None when it is no such command, or has no key."""
-    name = str(args[0]).upper()
+    name = _word(args[0])
     if name in _STREAMS_AFTER:
-        at = _find(args[1:], "STREAMS")
-        return None if at is None else args[at + 2]
+        at = _find_option(args, "STREAMS")
+        return None if at is None else args[at + 1]
     if name not in _TIMEOUT_AT or name in _IN_MILLISECONDS:
         return None
     return args[3] if _TIMEOUT_AT[name] == 1 else args[1]
 
 
-def _find(args: Sequence[Any], word: str) -> int | None:
-    words = [(arg.decode("latin-1") if isinstance(arg, bytes) else str(arg)).upper() for arg in args]
-    return words.index(word) if word in words else None
+def is_stateful(args: Sequence[Any]) -> bool:
+    """Whether a command changes what a connection is, its name given as one word or two."""
+    words = [_word(arg) for arg in args[:2]]
+    return words[0] in _STATEFUL or " ".join(words) in _STATEFUL
 
 
-def _seconds(value: Any, unit: float) -> float | None:
-    return float(value) * unit or None
+def _word(arg: Any) -> str:
+    return (arg.decode("latin-1") if isinstance(arg, bytes) else str(arg)).upper()
+
+
+def _find_option(args: Sequence[Any], word: str) -> int | None:
+    """Where an option of a stream read stands; group and consumer before it, and keys behind it, may be any word."""
+    words = [_word(arg) for arg in args]
+    start = 4 if words[1:2] == ["GROUP"] else 1
+    end = words.index("STREAMS", start) + 1 if "STREAMS" in words[start:] else len(words)
+    return words.index(word, start, end) if word in words[start:end] else None
+
+
+def _seconds(args: Sequence[Any], at: int, unit: float) -> float | None:
+    try:
+        value = float(args[at])
+    except (IndexError, TypeError, ValueError):
+        return 0  # the server refuses it at once
+    return value * unit or None if math.isfinite(value) else 0
 
 
 def key_of(args: Sequence[Any]) -> Any:

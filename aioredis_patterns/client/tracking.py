@@ -8,9 +8,10 @@ so every listener is told to forget everything, as it is after FLUSHALL.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Final
+
+from aioredis_patterns.errors import TransportError
 
 from .dialing import Dialer
 from .lane import Greeting, Lane, forget
@@ -44,6 +45,7 @@ class Tracking:
     def __init__(self, dialer: Dialer, greeting: Callable[[Lane], Greeting], *, deadline: float) -> None:
         self.lane = Lane(self, dialer, deadline=deadline)
         self._greeting = greeting
+        self._tracks = False
         self._listeners: set[Invalidated] = set()
 
     def listen(self, listener: Invalidated) -> None:
@@ -54,9 +56,16 @@ class Tracking:
         """Tell it no more."""
         self._listeners.discard(listener)
 
-    def read(self, packed: bytes, deadline: float) -> asyncio.Future[Any]:
-        """Send a packed command that reads; the server remembers the keys it touched."""
-        return self.lane.submit_whole([_THIS_READ, packed], deadline)
+    async def read(self, packed: bytes, deadline: float) -> Any:
+        """Send a packed command that reads; the server remembers the keys it touched.
+
+        Raises:
+            TransportError: The server does not tell this client of changes.
+        """
+        reply = await self.lane.submit_whole([_THIS_READ, packed], deadline)
+        if not self._tracks:
+            raise TransportError("the server refuses CLIENT TRACKING to this client, so no copy can be kept of a read")
+        return reply
 
     def check(self, deadline: float) -> None:
         """Ask for a sign of life: a connection that gives none within the deadline is dropped, and None is told."""
@@ -65,7 +74,11 @@ class Tracking:
     # What the lane asks and tells ------------------------------------------------------------------------------------
 
     def greeting(self, lane: Lane) -> Greeting:
-        return [*self._greeting(lane), (_TRACK, None)]
+        self._tracks = False
+        return [*self._greeting(lane), (_TRACK, self._tracked)]
+
+    def _tracked(self, _: Any) -> None:
+        self._tracks = True
 
     def on_connected(self, lane: Lane) -> None: ...
 

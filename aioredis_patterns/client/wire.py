@@ -71,7 +71,8 @@ class Wire(asyncio.BufferedProtocol):
         self.quiet_since = asyncio.get_running_loop().time()
         self._retired = False
         self._owner = weakref.ref(owner)
-        self._time = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._time = self._loop.time
         self._buffer = memoryview(bytearray(_READ_SIZE))
         self._reader = hiredis.Reader(
             encoding=encoding,
@@ -96,9 +97,14 @@ class Wire(asyncio.BufferedProtocol):
             self.decoded.update(futures)
         self._transport.write(data)
 
-    def abort(self, reason: str) -> None:
-        """Drop the connection now; what was written and not answered is told so."""
-        self._lose(reason)
+    def abort(self, reason: str, *, final: bool = False) -> None:
+        """Drop the connection now; what was written and not answered is told so.
+
+        Args:
+            reason: What the callers are told.
+            final: Nothing is to be sent again, as if every deadline had passed.
+        """
+        self._lose(reason, final=final)
         self._drop()
 
     def retire(self) -> None:
@@ -107,9 +113,12 @@ class Wire(asyncio.BufferedProtocol):
         self.starved = False
 
     def abandon(self) -> None:
-        """Drop the connection of an owner that is gone, from whatever place the garbage collector runs in."""
+        """Drop the connection of an owner that is gone, from whatever place the garbage collector runs in.
+
+        Left to the event loop: this may be another thread, or a forked child, which shares the parent's selector.
+        """
         try:
-            self._drop()
+            self._loop.call_soon_threadsafe(self._drop)
         except RuntimeError:
             pass  # its event loop is closed, and the socket goes with its transport
 
@@ -186,12 +195,12 @@ class Wire(asyncio.BufferedProtocol):
         self._lose(f"the connection was lost ({exc})" if exc else "the connection was closed")
         self._drop()
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: str, *, final: bool = False) -> None:
         pending, self.pending = self.pending, deque()
         self.decoded.clear()
         for future in pending:
             if not future.done():
-                future.set_exception(Unanswered(reason, written=True))
+                future.set_exception(Unanswered(reason, written=True, expired=final))
         if (owner := self._owner()) is not None:
             owner.on_lost(self, reason)
 

@@ -110,7 +110,7 @@ def test_what_is_no_url_is_refused_with_a_sentence(url: str, why: str) -> None:
 def test_a_refusal_does_not_tell_the_password() -> None:
     """The message of a refusal goes to logs; the password does not."""
     with pytest.raises(ValueError, match="no URL") as refusal:
-        connect("http://ada:secret@localhost")
+        connect("http://localhost:secret@localhost")
     assert "secret" not in str(refusal.value)
 
 

@@ -45,13 +45,23 @@ async def examine(url: str, *, timeout: float = 5.0, prefix: str = PREFIX) -> li
     """
     found: list[tuple[str, Finding]] = []
     try:
-        async with asyncio.timeout(timeout), connect(url, deadline=timeout) as redis:
+        async with asyncio.timeout(timeout), _client(url, timeout) as redis:
             found += [("", finding) for finding in inspect_url(url)]
             async for at, finding in _examine(redis, url, timeout, prefix):
                 found.append((at, finding))  # what came before a failure is kept
     except (RedisError, PatternError, OSError, ValueError) as error:
         found.append(("", _failure(error, timeout)))
     return _told_once(found)
+
+
+def _client(url: str, timeout: float) -> PipelinedRedis:
+    """A client of the URL whose options redis-py has been seen to take, which it looks at when it connects."""
+    redis = connect(url, deadline=timeout)
+    try:
+        redis.connection_pool.make_connection()
+    except (TypeError, NameError, RedisError) as error:  # NameError: redis-py 5, for a protocol that is no number
+        raise ValueError(f"redis-py does not take an option of it: {error}") from error
+    return redis
 
 
 async def _examine(redis: PipelinedRedis, url: str, timeout: float, prefix: str) -> AsyncIterator[tuple[str, Finding]]:

@@ -27,7 +27,7 @@ def judge_server(info: Mapping[str, Any], snapshots: str | None) -> Iterator[Fin
     """
     yield from _version(info)
     yield from _role(info)
-    if info.get("redis_mode") == "sentinel":
+    if _is_sentinel(info):
         return
     yield from _eviction(info)
     yield from _memory(info)
@@ -53,7 +53,7 @@ def _version(info: Mapping[str, Any]) -> Iterator[Finding]:
 def _role(info: Mapping[str, Any]) -> Iterator[Finding]:
     if info.get("loading"):
         yield wrong("role", "it is loading its data", "wait until it has")
-    if info.get("redis_mode") == "sentinel":
+    if _is_sentinel(info):
         yield wrong("role", "it is a Sentinel, which keeps no data", "say redis+sentinel://host:port/service")
     elif info.get("role") == "slave":
         primary = f"{info.get('master_host')}:{info.get('master_port')}"
@@ -61,6 +61,10 @@ def _role(info: Mapping[str, Any]) -> Iterator[Finding]:
         yield wrong("role", "it is a replica, which takes no writes", remedy)
     else:
         yield ok("role", "it is a primary")
+
+
+def _is_sentinel(info: Mapping[str, Any]) -> bool:
+    return "sentinel" in (info.get("redis_mode"), info.get("server_mode"))  # Valkey has the other word
 
 
 def _eviction(info: Mapping[str, Any]) -> Iterator[Finding]:
