@@ -63,7 +63,7 @@ class OncePipeline(Pipeline):
         try:
             async with asyncio.timeout(self.deadline):
                 await self._take_connection()
-                return await super().immediate_execute_command(*args, **options)
+                return await super().immediate_execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except TimeoutError as error:
             await self.reset()
             reason = f"no reply within {self.deadline:g} s"
@@ -71,7 +71,7 @@ class OncePipeline(Pipeline):
                 raise RedisTimeoutError(f"{args[0]}: {reason}") from error
             raise OutcomeUnknownError(args[0], reason) from error
 
-    async def reset(self) -> None:
+    async def reset(self) -> None:  # type: ignore[override]  # redis-py's own pipeline does so too
         """Give the connection back as it was taken, or drop it when the server does not answer within the deadline."""
         if self.connection is not None:
             if self._users_retry is not None:
@@ -79,7 +79,7 @@ class OncePipeline(Pipeline):
             self.watching = self.watching and self.connection.is_connected  # a lost connection watches nothing
         with suppress(TimeoutError, RedisTimeoutError):
             async with asyncio.timeout(self.deadline):
-                await super().reset()
+                await super().reset()  # type: ignore[no-untyped-call]
 
     async def _take_connection(self) -> None:
         if self.connection is None:
