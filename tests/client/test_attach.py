@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import subprocess
 import sys
@@ -17,6 +18,9 @@ import redis.asyncio as redis_py
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.client.attach import link_of
+from aioredis_patterns.client.lane import SWEEP
+from aioredis_patterns.client.packing import pack_command
+from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import TransportError
 from tests.support.waiting import eventually
 
@@ -171,3 +175,82 @@ async def test_no_connection_is_left_by_a_hundred_clients(url: str, name: str) -
         async with connect(url, client_name=name) as redis:
             await redis.ping()
     await eventually_gone(url, name)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("debug", [False, True])
+async def test_a_client_forgotten_by_another_thread_closes_at_once(url: str, name: str, debug: bool) -> None:
+    """Where the garbage collector runs does not matter: the connection of an idle loop elsewhere is closed too."""
+    clients: list[PipelinedRedis] = []
+    used, done = threading.Event(), threading.Event()
+
+    async def use() -> None:
+        clients.append(connect(url, client_name=name))
+        await clients[0].ping()
+        lane = weakref.ref(link_of(clients[0]).lanes[0])
+        await asyncio.sleep(2 * SWEEP)  # the lane's own timer holds it for so long
+        assert lane() is not None
+        used.set()
+        await asyncio.to_thread(done.wait)
+
+    other = threading.Thread(target=lambda: asyncio.run(use(), debug=debug))
+    other.start()
+    await asyncio.to_thread(used.wait)
+    try:
+        clients.clear()
+        gc.collect()
+        await eventually_gone(url, name)
+    finally:
+        done.set()
+        await asyncio.to_thread(other.join)
+
+
+FORGETFUL_FORK = """
+import asyncio, gc, os, sys, warnings
+from aioredis_patterns.client import connect
+from aioredis_patterns.client.lane import SWEEP
+
+warnings.simplefilter("ignore")  # a fork leaves the parent's sockets open in the child
+clients = [connect(sys.argv[1], deadline=1)]
+
+async def parent():
+    await clients[0].ping()
+    await asyncio.sleep(3 * SWEEP)  # the lane's own timer holds it for so long
+    child = os.fork()
+    if child == 0:
+        clients.clear()
+        gc.collect()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert await clients[0].ping()
+    await clients[0].aclose()
+
+asyncio.run(parent())
+print("good")
+"""
+
+
+def test_a_forked_child_that_forgets_a_client_leaves_the_parents_good(url: str) -> None:
+    """The child's copy of a connection is collected without a trace in the selector that parent and child share."""
+    program = [sys.executable, "-c", textwrap.dedent(FORGETFUL_FORK), url]
+    run = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False)
+    assert (run.returncode, run.stdout) == (0, "good\n"), run.stderr
+
+
+async def test_a_restarted_server_loses_no_stranger_on_its_unix_socket(own_server: EmbeddedServer) -> None:
+    """A client that got the id of our connection after the restart is not killed for it."""
+    path = str(own_server.unix_path)
+    async with connect(f"unix://{path}") as redis, contextlib.AsyncExitStack() as strangers:
+        for _ in range(50):  # after its start the server counts from the beginning
+            async with redis_py.Redis(unix_socket_path=path) as other:
+                await other.ping()
+        ours = await link_of(redis).lanes[0].submit(pack_command(("CLIENT", "ID")), 5.0)
+        await own_server.kill()
+        await own_server.restart()
+        theirs = 0
+        while theirs < ours:
+            stranger = redis_py.Redis(unix_socket_path=path, single_connection_client=True)
+            theirs = await (await strangers.enter_async_context(stranger)).client_id()
+        assert theirs == ours
+        assert await redis.ping()
+        assert str(ours) in {str(client["id"]) for client in await redis.client_list()}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aioredis_patterns.client.link import tag_of
 from aioredis_patterns.client.routes import blocking_key, blocking_time, key_of
 
 
@@ -51,3 +52,20 @@ def test_what_a_command_may_block_on_is_found(command: str, key: Any, block: Any
     args = [name, *map(as_sent, words)]
     assert blocking_key(args) == (key and as_sent(key))
     assert blocking_time(args) == block
+
+
+@pytest.mark.parametrize("word", ["block", "streams", "BLOCK"])
+def test_a_group_consumer_or_stream_may_have_any_name(word: str) -> None:
+    """What is named like an option of a stream read is not taken for one."""
+    read = f"XREADGROUP GROUP {word} {word} COUNT 5 STREAMS {word} >".split()
+    waiting = f"XREADGROUP GROUP {word} {word} BLOCK 3000 STREAMS {word} >".split()
+    plain = f"XREAD STREAMS {word} 0".split()
+    assert [blocking_key(args) for args in (read, waiting, plain)] == [word] * 3
+    assert [blocking_time(args) for args in (read, waiting, plain)] == [0, 3, 0]
+
+
+@pytest.mark.parametrize("key", ["plain", "é{tag}", "{é}:x"])
+def test_a_key_takes_the_same_lane_however_it_is_spelled(key: str) -> None:
+    """Text and the kinds of bytes that redis-py takes are one key, so its commands stay in order."""
+    raw = key.encode()
+    assert {tag_of(same) for same in (raw, bytearray(raw), memoryview(raw))} == {tag_of(key)}

@@ -11,6 +11,7 @@ from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.packing import pack_command
 from aioredis_patterns.client.tracking import Tracking
 from aioredis_patterns.embedded import EmbeddedServer
+from aioredis_patterns.errors import TransportError
 from tests.support.faults import FaultProxy
 from tests.support.waiting import eventually
 
@@ -112,3 +113,12 @@ async def test_a_listener_that_left_hears_nothing(pipelined: PipelinedRedis, nam
     await eventually(lambda: stays)
     assert gone == []
     await pipelined.delete(name)
+
+
+async def test_a_read_that_cannot_be_tracked_is_refused(own_server: EmbeddedServer) -> None:
+    """Where the server does not tell this client of changes, nobody is given a copy to keep."""
+    async with connect(own_server.url) as redis:
+        await redis.execute_command("ACL", "SETUSER", "ada", "on", ">secret", "~*", "+@all", "-client|tracking")
+    async with connect(own_server.url, username="ada", password="secret") as redis:
+        with pytest.raises(TransportError, match="CLIENT TRACKING"):
+            await link_of(redis).tracking.read(pack_command(("GET", "k")), 5.0)
