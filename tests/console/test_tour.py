@@ -95,12 +95,13 @@ def read_all(terminal: int) -> bytes:
     return shown
 
 
-async def test_an_interrupted_tour_leaves_nothing(tmp_path: Path) -> None:
-    """After Ctrl-C no server, no process and no directory stays."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_an_interrupted_tour_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    """After Ctrl-C, and when it is asked to end, no server, no process and no directory stays."""
     process = await start("tour", environment={"TMPDIR": str(tmp_path)})
     prefix = await first_line(process)
     assert len(processes_with(prefix)) == PROCESSES
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = await process.communicate()
     assert (process.returncode, err) == (130, b"")
     assert processes_with(prefix) == set()

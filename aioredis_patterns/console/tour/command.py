@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -26,23 +27,27 @@ __all__ = ("run", "summary")
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Run the tour and give the exit code: 0 every promise was kept, 1 one was broken, 2 there is no server."""
+    """Run the tour and give the exit code: 0 every promise was kept, 1 one was broken, 2 no server, 130 interrupted."""
     started = time.perf_counter()
     try:
         reports = asyncio.run(_tour(chosen.url, plain=chosen.plain or not sys.stdout.isatty()))
     except (RedisError, PatternError, CrewError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
+    except asyncio.CancelledError:
+        return 130
     print(summary(reports, time.perf_counter() - started))
     return 1 if any(report.broken for report in reports) else 0
 
 
 async def _tour(url: str | None, plain: bool) -> list[Report]:
+    _end_on(signal.SIGINT, signal.SIGTERM)
     prefix = f"tour-{secrets.token_hex(3)}"
     async with AsyncExitStack() as stack:
         if url is None:
             url = (await stack.enter_async_context(embedded_server())).url
-        redis = await stack.enter_async_context(connect(url))
+        # With a socket_timeout redis-py writes under asyncio.wait_for, which can lose a cancellation on Python 3.11.
+        redis = await stack.enter_async_context(connect(url, socket_timeout=None))
         info = await redis.info("server")
         stack.push_async_callback(clean, redis, prefix)  # when the processes have ended
         stage = Stage(redis, url, prefix, await stack.enter_async_context(crew_of(PROCESSES, url, prefix)))
@@ -50,6 +55,18 @@ async def _tour(url: str | None, plain: bool) -> list[Report]:
         screen: Screen = Lines(title) if plain else LiveTable(title, len(STEPS))
         with screen:
             return await _perform_all(stage, screen)
+
+
+def _end_on(*signals: signal.Signals) -> None:
+    """Cancel the tour at a signal, so that it cleans up.
+
+    asyncio.run would cancel it while the task is running, and asyncio.timeout(0), with which redis-py 5 looks at its
+    connections, takes such a cancellation for its own.
+    """
+    task = asyncio.current_task()
+    if task is not None and sys.platform != "win32":
+        for number in signals:
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 async def _perform_all(stage: Stage, screen: Screen) -> list[Report]:
