@@ -216,13 +216,7 @@ class Lane:
         while outbox and wire.writable and len(wire.pending) < IN_FLIGHT:
             batch = outbox.popleft()
             self._backlog -= batch.size
-            if wire.starved:
-                batch.forget_the_gone()
-            batch.written = True
-            chunks, batch.chunks = batch.chunks, []
-            if chunks:
-                wire.send(b"".join(chunks) if len(chunks) > 1 else chunks[0], batch.futures, batch.decode)
-                sent += len(chunks)
+            sent += batch.write_to(wire)
         self._last_flush = sent
         wire.starved = bool(outbox)
         if self._crowd or self.full:
@@ -267,7 +261,7 @@ class Lane:
             self.loop.call_later(SWEEP, self._sweep)
 
     def _expire(self, batch: Batch) -> None:
-        where = "no reply" if batch.written else "not sent"
+        where = "not sent" if batch.wire is None else "no reply"
         batch.fail(f"{where} within {batch.deadline:g} s", expired=True)
 
     # The connection --------------------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def __init__(self, connection: AbstractConnection, owner: Owner, encoding: str | None, errors: str) -> None:
         self.pending: deque[asyncio.Future[Any]] = deque()
+        self.sent = 0  # commands, in all
         self.decoded: set[asyncio.Future[Any]] = set()  # those of them whose strings are to be decoded
         self.writable = True
         self.starved = False  # the owner holds commands back until replies have made room
@@ -88,11 +89,17 @@ class Wire(asyncio.BufferedProtocol):
         self._writer = connection._writer
         connection._reader = connection._writer = None
 
+    @property
+    def answered(self) -> int:
+        """Commands whose reply has come, or never will."""
+        return self.sent - len(self.pending)
+
     def send(self, data: bytes, futures: Sequence[asyncio.Future[Any]], decode: bool) -> None:
         """Write commands whose replies belong to these futures, in order."""
         if not self.pending:
             self.quiet_since = self._time()
         self.pending.extend(futures)
+        self.sent += len(futures)
         if decode:
             self.decoded.update(futures)
         self._transport.write(data)
@@ -139,22 +146,25 @@ class Wire(asyncio.BufferedProtocol):
                 owner.on_room()
 
     def _deliver(self) -> None:
-        """Hand out every whole reply. This loop is the cost of a reply: each line in it is counted."""
-        pending, decoded, gets = self.pending, self.decoded, self._reader.gets
+        """Hand out every whole reply. The inner loop is the cost of a reply: each line in it is counted."""
+        pending, decoded = self.pending, self.decoded
+        next_future, gets = pending.popleft, self._reader.gets
         while True:
-            reply = self._decoded_reply() if decoded and pending and pending[0] in decoded else gets(False)
-            if type(reply) in _PLAIN and pending:
-                future = pending.popleft()
-                try:
-                    future.set_result(reply)
-                except asyncio.InvalidStateError:
-                    pass  # its caller has gone
-            elif reply is _NOTHING:
+            reply = self._decoded_reply() if decoded else gets(False)
+            try:
+                while type(reply) in _PLAIN and pending:
+                    next_future().set_result(reply)
+                    reply = self._decoded_reply() if decoded else gets(False)
+            except asyncio.InvalidStateError:
+                continue  # its caller has gone
+            if reply is _NOTHING:
                 return
-            else:
-                self._deliver_rare(reply)
+            self._deliver_rare(reply)
 
     def _decoded_reply(self) -> Any:
+        """The next reply where some are to be decoded, and perhaps this one."""
+        if not self.pending or self.pending[0] not in self.decoded:
+            return self._reader.gets(False)
         try:
             reply = self._reader.gets(True)
         except UnicodeDecodeError as error:
