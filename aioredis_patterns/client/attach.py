@@ -31,7 +31,7 @@ def link_of(redis: AnyRedis) -> Link:
         TransportError: This is not an asyncio client of redis-py.
     """
     link: Link | None = getattr(redis, _ATTRIBUTE, None)
-    if link is not None and link.loop is asyncio.get_running_loop():
+    if link is not None and link.home.here():
         return link
     if not isinstance(redis, Redis | RedisCluster):
         kind = f"{type(redis).__module__}.{type(redis).__qualname__}"

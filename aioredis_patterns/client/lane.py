@@ -23,6 +23,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .batch import Batch
 from .dialing import Dialer
+from .home import Home
 from .wire import Wire
 
 __all__ = (
@@ -98,7 +99,8 @@ class Lane:
     """
 
     def __init__(self, host: Host, dialer: Dialer, *, deadline: float) -> None:
-        self.loop = asyncio.get_running_loop()
+        self.home = Home()
+        self.loop = self.home.loop
         self.deadline = deadline
         self.expires = 0.0  # when the call submitted last gives up, on the loop's clock
         self.full = False  # callers have to wait for `room` before they submit

@@ -25,6 +25,7 @@ from aioredis_patterns.errors import OutcomeUnknownError
 
 from .blocking import BlockingReads
 from .dialing import Dialer
+from .home import Home
 from .lane import SWEEP, Greeting, Lane
 from .packing import pack_command
 from .subscriptions import Subscriptions
@@ -95,7 +96,8 @@ class Link:
         errors: str = "strict",
         rediscovers: bool = False,
     ) -> None:
-        self.loop = asyncio.get_running_loop()
+        self.home = Home()
+        self.loop = self.home.loop
         self.deadline = deadline
         self._make = make
         self.rediscovers = rediscovers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from asyncio import get_running_loop
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -73,7 +72,7 @@ class PipelinedRedis(Redis):
         if flags & WORDS:
             args = (*name.split(), *args[1:])
         lane = mine.lane
-        if lane is None or lane.loop is not get_running_loop():
+        if lane is None or not lane.home.here():
             lane = mine.find_lane(self, args)
         limit = await lane.room(mine.deadline) if lane.full else mine.deadline
         packed = mine.pack(args)
@@ -96,7 +95,7 @@ class PipelinedRedis(Redis):
         """Call a script by its SHA1: `execute_command`, without what EVALSHA has no use for."""
         mine = self._route
         lane = mine.lane
-        if lane is None or lane.full or lane.loop is not get_running_loop() or mine.private:
+        if lane is None or lane.full or mine.private or not lane.home.here():
             return await self.execute_command("EVALSHA", sha, numkeys, *keys_and_args)
         packed = mine.pack(("EVALSHA", sha, numkeys, *keys_and_args))
         future = lane.submit(packed, mine.deadline, mine.decodes)

@@ -237,6 +237,38 @@ def test_a_forked_child_that_forgets_a_client_leaves_the_parents_good(url: str) 
     assert (run.returncode, run.stdout) == (0, "good\n"), run.stderr
 
 
+STRAY_FORK = """
+import asyncio, os, sys, warnings
+from aioredis_patterns.client import connect
+
+warnings.simplefilter("ignore")  # a fork leaves the parent's sockets open in the child
+redis = connect(sys.argv[1])
+
+async def parent():
+    await redis.set(sys.argv[2], 1, px=60_000)
+    child = os.fork()
+    if child == 0:
+        try:
+            redis.incr(sys.argv[2]).send(None)  # as a coroutine of the parent's that runs on would
+        except RuntimeError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert await redis.get(sys.argv[2]) == b"1"
+    await redis.aclose()
+
+asyncio.run(parent())
+print("good")
+"""
+
+
+def test_a_coroutine_that_runs_on_in_a_forked_child_sends_nothing(url: str, name: str) -> None:
+    """The child has no event loop, is told so, and writes nothing to the parent's socket."""
+    program = [sys.executable, "-c", textwrap.dedent(STRAY_FORK), url, name]
+    run = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False)
+    assert (run.returncode, run.stdout) == (0, "good\n"), run.stderr
+
+
 async def test_a_restarted_server_loses_no_stranger_on_its_unix_socket(own_server: EmbeddedServer) -> None:
     """A client that got the id of our connection after the restart is not killed for it."""
     path = str(own_server.unix_path)
