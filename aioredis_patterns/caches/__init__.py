@@ -8,12 +8,15 @@
 | answers without waiting, a little old now and then | `Cache(..., stale_ttl=...)` |
 | answers while the database is away | `Cache(..., stale_ttl=..., loading=Loading(patience=None))` |
 | popular values never to expire under load | `Cache(..., loading=Loading(early=1))` |
+| the database and the cache written by one call | `WriteThrough(cache, write)` |
 | to forget everything about a team at once | `tags=["team:7"]`, then `Cache.invalidate("team:7")` |
 """
 
 from .cache import Cache
+from .contents import DELETED, Deleted
 from .decorator import Cached
 from .leader import Loading
 from .loaders import Loader, ManyLoader
+from .write_through import WriteThrough
 
-__all__ = ("Cache", "Cached", "Loader", "Loading", "ManyLoader")
+__all__ = ("Cache", "Cached", "DELETED", "Deleted", "Loader", "Loading", "ManyLoader", "WriteThrough")

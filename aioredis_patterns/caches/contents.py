@@ -6,6 +6,7 @@ None is stored as itself, without a codec, so every cache can hold it, whatever 
 from __future__ import annotations
 
 import zlib
+from enum import Enum
 from typing import Any, Final, Generic, TypeVar, cast
 
 from aioredis_patterns.codecs import Json, codec_for
@@ -15,7 +16,7 @@ from aioredis_patterns.types import Codec, EventHook
 
 from .entry import content_of
 
-__all__ = ("Contents", "MISSING")
+__all__ = ("Contents", "DELETED", "Deleted", "MISSING")
 
 T = TypeVar("T")
 
@@ -23,6 +24,23 @@ MISSING: Final = object()
 """What stands for a value where there is none, as None is one."""
 
 _NONE: Final = b"0000"
+
+
+class Deleted(Enum):
+    """The type of `DELETED`.
+
+    >>> DELETED
+    DELETED
+    """
+
+    DELETED = "DELETED"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+DELETED: Final = Deleted.DELETED
+"""What a writer of the store gets in the place of a value that is to be deleted."""
 
 
 class Contents(Generic[T]):

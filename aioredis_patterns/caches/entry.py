@@ -49,6 +49,7 @@ class Place(NamedTuple):
     marks: str
     tags: str
     channel: str
+    writers: str
 
     @property
     def keys(self) -> tuple[str, str, str, str]:
@@ -64,7 +65,7 @@ class Shard:
         number: Of this shard.
     """
 
-    __slots__ = ("channel", "lead", "marks", "tags", "value")
+    __slots__ = ("channel", "lead", "marks", "tags", "value", "writers")
 
     def __init__(self, keys: Keys, number: int) -> None:
         self.value = keys.key("value:", number)
@@ -72,10 +73,12 @@ class Shard:
         self.channel = keys.key("loaded:", number)
         self.marks = keys.key("marks", number)
         self.tags = keys.key("tags", number)
+        self.writers = keys.key("writers:", number)
 
     def place(self, part: str) -> Place:
         """Where the value of an escaped key lies."""
-        return Place(self.value + part, self.lead + part, self.marks, self.tags, self.channel + part)
+        channel, writers = self.channel + part, self.writers + part
+        return Place(self.value + part, self.lead + part, self.marks, self.tags, channel, writers)
 
 
 class Lives(NamedTuple):
@@ -176,9 +179,11 @@ class Reader:
     async def _mget(self, *keys: str) -> Any:
         link = link_of(self._redis)
         lane = link.lane(keys[0])
+        limit = lane.deadline if self._deadline is None else self._deadline
+        if lane.full:
+            limit = await lane.room(limit)
         packed = pack_command(("MGET", *keys))
-        limit = self._deadline or lane.deadline
-        future = lane.submit(packed, await lane.room(limit) if lane.full else limit)
+        future = lane.submit(packed, limit)
         expires = lane.expires
         try:
             return await future

@@ -47,7 +47,7 @@ _RELEASE: Final = Script(
     __package__, "leader_release", keys=2, fragments=("fragment_time",), repeatable=True, lease=True
 )
 _STORE: Final = Script(
-    __package__, "leader_store", keys=4, fragments=("fragment_time", "fragment_marks", "fragment_pack"), repeatable=True
+    __package__, "leader_store", keys=5, fragments=("fragment_time", "fragment_marks", "fragment_pack"), repeatable=True
 )
 
 _FRESH, _LEADS = 0, 1
@@ -248,7 +248,7 @@ class Leader:
         try:
             stored = await _STORE(
                 self._redis,
-                *place.keys,
+                *(*place.keys, place.writers),
                 *(flight.token, content[:4], load_us, *load.lives, load.tags, place.channel, content[4:]),
                 deadline=self._deadline,
             )
