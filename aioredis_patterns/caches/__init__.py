@@ -8,6 +8,7 @@
 | answers without waiting, a little old now and then | `Cache(..., stale_ttl=...)` |
 | answers while the database is away | `Cache(..., stale_ttl=..., loading=Loading(patience=None))` |
 | popular values never to expire under load | `Cache(..., loading=Loading(early=1))` |
+| values in the process, dropped when they change | `Cache(..., near=NearCache())` |
 | the database and the cache written by one call | `WriteThrough(cache, write)` |
 | to forget everything about a team at once | `tags=["team:7"]`, then `Cache.invalidate("team:7")` |
 """
@@ -17,6 +18,7 @@ from .contents import DELETED, Deleted
 from .decorator import Cached
 from .leader import Loading
 from .loaders import Loader, ManyLoader
+from .near import NearCache
 from .write_through import WriteThrough
 
-__all__ = ("Cache", "Cached", "DELETED", "Deleted", "Loader", "Loading", "ManyLoader", "WriteThrough")
+__all__ = ("Cache", "Cached", "DELETED", "Deleted", "Loader", "Loading", "ManyLoader", "NearCache", "WriteThrough")

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, final, overload
 
@@ -34,6 +34,7 @@ from .decorator import Cached
 from .entry import Lifetimes, Reader, Shard, joined_tags, shards_of
 from .leader import Loading
 from .loaders import Loader, ManyLoader, called
+from .near import Near, NearCache
 from .supply import Found, Supply
 
 __all__ = ("Cache",)
@@ -71,6 +72,7 @@ class Cache(Generic[T]):
         type: What the values are; decoded into it and checked. Without it anything that `codecs.Json` takes.
         codec: How values become bytes, in place of `type`.
         loading: How loaders are called.
+        near: Keeps copies in the process, of which the server tells when they are out of date; none when None.
         deadline: Seconds that one call to Redis may take; the client's own when None.
         on_event: Told of every request and every load.
         prefix: First part of every key.
@@ -89,6 +91,7 @@ class Cache(Generic[T]):
         "_deadline",
         "_flights",
         "_lifetimes",
+        "_near",
         "_on_event",
         "_reader",
         "_redis",
@@ -109,6 +112,7 @@ class Cache(Generic[T]):
         type: None = ...,
         codec: None = ...,
         loading: Loading = ...,
+        near: NearCache | None = ...,
         deadline: Seconds | None = ...,
         on_event: EventHook | None = ...,
         prefix: str = ...,
@@ -125,6 +129,7 @@ class Cache(Generic[T]):
         type: type[T],
         codec: None = ...,
         loading: Loading = ...,
+        near: NearCache | None = ...,
         deadline: Seconds | None = ...,
         on_event: EventHook | None = ...,
         prefix: str = ...,
@@ -141,6 +146,7 @@ class Cache(Generic[T]):
         type: None = ...,
         codec: Codec[T],
         loading: Loading = ...,
+        near: NearCache | None = ...,
         deadline: Seconds | None = ...,
         on_event: EventHook | None = ...,
         prefix: str = ...,
@@ -156,6 +162,7 @@ class Cache(Generic[T]):
         type: Any = None,  # noqa: A002  # the word of every typed pattern here
         codec: Codec[Any] | None = None,
         loading: Loading = _LOADING,
+        near: NearCache | None = None,
         deadline: Seconds | None = None,
         on_event: EventHook | None = None,
         prefix: str = PREFIX,
@@ -175,6 +182,11 @@ class Cache(Generic[T]):
             redis, name, self._reader, self._contents, loading=loading, deadline=self._deadline, on_event=on_event
         )
         self._flights = self._supply.flights
+        self._near: Near | None = None
+        if near is not None:
+            self._near = Near(
+                redis, near, self._shards, self._reader, self._contents, lead=loading.lead, deadline=self._deadline
+            )
 
     async def get_or_load(
         self, key: KeyPart, loader: Loader[T], *, ttl: Seconds | None = None, tags: Iterable[str] = ()
@@ -197,10 +209,15 @@ class Cache(Generic[T]):
             CodecError: What the loader brought cannot be encoded.
             Exception: What the loader raised.
         """
+        near = self._near
+        if near is not None and (copied := near.value(key)) is not MISSING:
+            if self._on_event is not None:
+                self._supply.tell("near_hit")
+            return cast(T, copied)
         part = check_part(key, "key")
         shard = self._shard(part)
         seen = self._flights.latest(part)
-        reply = await self._reader.read(shard, part)
+        reply = await (self._reader.read(shard, part) if near is None else near.read(shard, part, key))
         value = self._contents.value_of(reply)
         if value is not MISSING and type(reply) is bytes:
             if self._on_event is not None:
@@ -228,7 +245,7 @@ class Cache(Generic[T]):
             TimeoutError, CodecError, Exception: As in `get_or_load`, where there is no value to stand in.
         """
         parts = {key: check_part(key, "key") for key in keys}
-        found = await self._find(list(dict.fromkeys(parts.values())))
+        found = await self._find({part: key for key, part in parts.items()})
         wanted: dict[str, K] = {}
         for key, part in parts.items():
             if not found[part].fresh:
@@ -247,8 +264,14 @@ class Cache(Generic[T]):
     async def get(self, key: KeyPart, default: D) -> T | D: ...
     async def get(self, key: KeyPart, default: Any = None) -> Any:
         """The value of a key, or the default when there is none or only a stale one; a cached None is a value."""
+        near = self._near
+        if near is not None and (copied := near.value(key)) is not MISSING:
+            if self._on_event is not None:
+                self._supply.tell("near_hit")
+            return copied
         part = check_part(key, "key")
-        reply = await self._reader.read(self._shard(part), part)
+        shard = self._shard(part)
+        reply = await (self._reader.read(shard, part) if near is None else near.read(shard, part, key))
         value = self._contents.value_of(reply)
         missing = value is MISSING or (type(reply) is list and reply[1] == 1)
         if self._on_event is not None:
@@ -271,12 +294,11 @@ class Cache(Generic[T]):
         part = check_part(key, "key")
         place = self._shard(part).place(part)
         content = self._contents.encode(value)
-        await _SET(
-            self._redis,
-            *place.keys,
-            *(content[:4], *self._lifetimes.draw(ttl), joined_tags(tags), place.channel, content[4:]),
-            deadline=self._deadline,
-        )
+        entry = (content[:4], *self._lifetimes.draw(ttl), joined_tags(tags), place.channel, content[4:])
+        try:
+            await _SET(self._redis, *place.keys, *entry, deadline=self._deadline)
+        finally:
+            self._forget_copy(part)
 
     async def delete(self, key: KeyPart) -> bool:
         """Remove a value, the stale one as well; whether there was one."""
@@ -333,8 +355,26 @@ class Cache(Generic[T]):
         shards = self._shards
         return shards[0] if len(shards) == 1 else shards[zlib.crc32(part.encode()) % len(shards)]
 
-    async def _find(self, parts: list[str]) -> dict[str, Found[T]]:
+    async def _find(self, keys: Mapping[str, KeyPart]) -> dict[str, Found[T]]:
         """What there is under many keys, in one round trip; the fresh ones are told of as hits."""
+        return await (self._find_far(list(keys)) if self._near is None else self._find_near(self._near, keys))
+
+    async def _find_near(self, near: Near, keys: Mapping[str, KeyPart]) -> dict[str, Found[T]]:
+        found: dict[str, Found[T]] = {}
+        for part, key in keys.items():
+            copied = near.value(key)
+            found[part] = Found(part, self._shard(part), self._flights.latest(part), b"", copied)
+            if copied is not MISSING:
+                self._supply.tell("near_hit")
+        absent = [each for each in found.values() if each.value is MISSING]
+        replies = await asyncio.gather(*(near.read(each.shard, each.part, keys[each.part]) for each in absent))
+        for each, reply in zip(absent, replies, strict=True):
+            each.reply, each.value = reply, self._contents.value_of(reply)
+            if each.fresh:
+                self._supply.tell("hit")
+        return found
+
+    async def _find_far(self, parts: list[str]) -> dict[str, Found[T]]:
         seen = {part: self._flights.latest(part) for part in parts}
         groups: dict[Shard, list[str]] = {}
         for part in parts:
@@ -351,13 +391,25 @@ class Cache(Generic[T]):
     async def _drop(self, script: Script, key: KeyPart) -> bool:
         part = check_part(key, "key")
         place = self._shard(part).place(part)
-        return bool(await script(self._redis, place.value, place.lead, place.channel, deadline=self._deadline))
+        try:
+            return bool(await script(self._redis, place.value, place.lead, place.channel, deadline=self._deadline))
+        finally:
+            self._forget_copy(part)
 
     async def _invalidate(self, *tags: str) -> None:
         deadline = self._deadline
-        await asyncio.gather(
-            *(_INVALIDATE(self._redis, shard.marks, shard.tags, *tags, deadline=deadline) for shard in self._shards)
-        )
+        try:
+            await asyncio.gather(
+                *(_INVALIDATE(self._redis, shard.marks, shard.tags, *tags, deadline=deadline) for shard in self._shards)
+            )
+        finally:
+            if self._near is not None:
+                self._near.forget_all()
+
+    def _forget_copy(self, part: str) -> None:
+        """What was written is out of this process when the call returns, whatever became of it."""
+        if self._near is not None:
+            self._near.forget(part)
 
     def __repr__(self) -> str:
         return f"<Cache {self.name!r}>"

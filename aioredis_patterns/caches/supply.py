@@ -122,7 +122,7 @@ class Supply(Generic[T]):
             for flight in flights.values():
                 flight.leave()
 
-    def tell(self, outcome: Literal["hit", "miss", "coalesced", "stale"]) -> None:
+    def tell(self, outcome: Literal["hit", "near_hit", "miss", "coalesced", "stale"]) -> None:
         """Tell the hook of a request."""
         if self._on_event is not None:
             emit(self._on_event, CacheRequested(name=self._name, outcome=outcome))

@@ -133,7 +133,7 @@ class WriteThrough(Generic[T]):
     async def _through(self, key: KeyPart, value: T | Deleted, entry: _Entry | None) -> bool:
         part, token = check_part(key, "key"), secrets.token_hex(8)
         place = self._cache._shard(part).place(part)  # noqa: SLF001
-        await self._begin(place, token)
+        await self._begin(part, place, token)
         stored: _Entry | None = None
         renewal = background(self._renew(place, token), "renewal of a writer's lease")
         try:
@@ -142,15 +142,18 @@ class WriteThrough(Generic[T]):
         finally:
             renewal.cancel()
             kept = await self._end(place, token, stored)
+            self._cache._forget_copy(part)  # noqa: SLF001
         return kept
 
-    async def _begin(self, place: Place, token: str) -> None:
+    async def _begin(self, part: str, place: Place, token: str) -> None:
         keys = (place.value, place.lead, place.writers)
         try:
             await _BEGIN(self._redis, *keys, token, self._lease_ms, place.channel, deadline=self._deadline)
         except asyncio.CancelledError:
             await self._end(place, token, None)  # the server may have begun
             raise
+        finally:
+            self._cache._forget_copy(part)  # noqa: SLF001
 
     async def _renew(self, place: Place, token: str) -> None:
         pause = self._lease_ms / 3000
