@@ -10,6 +10,7 @@
 | popular values never to expire under load | `Cache(..., loading=Loading(early=1))` |
 | values in the process, dropped when they change | `Cache(..., near=NearCache())` |
 | the database and the cache written by one call | `WriteThrough(cache, write)` |
+| the database written a moment later, many rows at once | `WriteBehind(cache, write_many)` |
 | to forget everything about a team at once | `tags=["team:7"]`, then `Cache.invalidate("team:7")` |
 """
 
@@ -19,6 +20,19 @@ from .decorator import Cached
 from .leader import Loading
 from .loaders import Loader, ManyLoader
 from .near import NearCache
+from .write_behind import DeadWrite, WriteBehind
 from .write_through import WriteThrough
 
-__all__ = ("Cache", "Cached", "DELETED", "Deleted", "Loader", "Loading", "ManyLoader", "NearCache", "WriteThrough")
+__all__ = (
+    "Cache",
+    "Cached",
+    "DELETED",
+    "DeadWrite",
+    "Deleted",
+    "Loader",
+    "Loading",
+    "ManyLoader",
+    "NearCache",
+    "WriteBehind",
+    "WriteThrough",
+)

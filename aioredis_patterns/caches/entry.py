@@ -65,7 +65,7 @@ class Shard:
         number: Of this shard.
     """
 
-    __slots__ = ("channel", "lead", "marks", "tags", "value", "writers")
+    __slots__ = ("channel", "dead", "dirty", "due", "lead", "leased", "marks", "tags", "value", "writers")
 
     def __init__(self, keys: Keys, number: int) -> None:
         self.value = keys.key("value:", number)
@@ -74,6 +74,10 @@ class Shard:
         self.marks = keys.key("marks", number)
         self.tags = keys.key("tags", number)
         self.writers = keys.key("writers:", number)
+        self.dirty = keys.key("dirty", number)
+        self.due = keys.key("due", number)
+        self.leased = keys.key("leased", number)
+        self.dead = keys.key("dead", number)
 
     def place(self, part: str) -> Place:
         """Where the value of an escaped key lies."""

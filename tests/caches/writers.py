@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from typing import Any
 
 import aiosqlite
 
-from aioredis_patterns.caches import Cache, WriteThrough
+from aioredis_patterns.caches import Cache, WriteBehind, WriteThrough
 from aioredis_patterns.client.connect import connect
 from tests.support.processes import say
 from tests.support.waiting import eventually
@@ -42,3 +43,16 @@ async def write_and_read(url: str, name: str, table: str, number: int, keys: int
                 await cache.get_or_load(key, load)
             if step == 20:
                 say("at work")
+
+
+async def flush_for_ever(url: str, name: str) -> None:
+    """Take a write, say so, and never come to an end with it."""
+    async with connect(url) as redis:
+
+        async def write_many(rows: dict[Any, Any]) -> None:
+            say(rows)
+            await asyncio.Event().wait()
+
+        users = WriteBehind(Cache(redis, name, ttl=60), write_many, delay=0, lease=0.5)
+        await users.set("key", "value")
+        await asyncio.Event().wait()

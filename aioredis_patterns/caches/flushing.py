@@ -1,0 +1,248 @@
+"""Flushing: takes what is due to be written to the store, writes it, and notes what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
+from urllib.parse import unquote
+
+from redis.exceptions import RedisError
+
+from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.tasks import background
+from aioredis_patterns.errors import PatternError
+from aioredis_patterns.types import KeyPart
+
+from .contents import DELETED, Contents
+from .entry import Shard
+
+if TYPE_CHECKING:
+    from .cache import Cache
+
+__all__ = ("Flusher", "Record")
+
+T = TypeVar("T")
+
+_CLAIM: Final = Script(__package__, "write_behind_claim", keys=3, fragments=("fragment_time",), repeatable=True)
+_RENEW: Final = Script(__package__, "write_behind_renew", fragments=("fragment_time",), repeatable=True, lease=True)
+_DONE: Final = Script(__package__, "write_behind_done", keys=5, fragments=("fragment_time",), repeatable=True)
+_FAILED: Final = Script(__package__, "write_behind_failed", keys=4, fragments=("fragment_time",), repeatable=True)
+
+_LONGEST_SLEEP: Final = 1.0
+"""Seconds until a flusher looks for the work that others have left."""
+
+_LONGEST_PAUSE: Final = 60.0
+"""Seconds between two tries of a write, at most."""
+
+_logger = logging.getLogger("aioredis_patterns")
+
+
+@final
+class Record:
+    """What the store has to be told of one key.
+
+    Args:
+        part: The key, escaped.
+        data: The record: version, tries, then what `head` made, then the value's bytes.
+    """
+
+    __slots__ = ("_content", "_kind", "attempts", "part", "version")
+
+    def __init__(self, part: str, data: bytes) -> None:
+        self.part = part
+        self.version = data[:16]
+        self.attempts = int(data[16:20])
+        self._kind = data[20:22]
+        self._content = data[22:]
+
+    @staticmethod
+    def head(key: KeyPart, content: bytes) -> bytes:
+        """What stands before the value's bytes: the kind of the key and of the write, and the codec."""
+        return (b"s" if isinstance(key, str) else b"i") + (b"v" + content[:4] if content else b"d0000")
+
+    @property
+    def key(self) -> KeyPart:
+        """The key as its writer gave it."""
+        text = unquote(self.part)
+        return int(text) if self._kind[:1] == b"i" else text
+
+    @property
+    def body(self) -> bytes:
+        """The value's bytes."""
+        return self._content[4:]
+
+    def value(self, contents: Contents[Any]) -> Any:
+        """The value, or `DELETED`.
+
+        Raises:
+            CodecError: It was written with another codec.
+        """
+        return DELETED if self._kind[1:] == b"d" else contents.decode(self._content)
+
+
+@final
+class Flusher(Generic[T]):
+    """Writes to the store what is due, for one process.
+
+    Args:
+        cache: Whose writes.
+        write_many: Writes the store.
+        ahead_ms: Milliseconds that `flush` looks ahead, so that it finds what was put just now.
+        batch: Records in one call of `write_many`.
+        lease_ms: Milliseconds after which others take what was taken here.
+        attempts: Tries after which a write is a dead letter.
+        pause: Seconds until the second try.
+    """
+
+    def __init__(
+        self,
+        cache: Cache[T],
+        write_many: Callable[[dict[Any, Any]], Awaitable[object]],
+        *,
+        ahead_ms: int,
+        batch: int,
+        lease_ms: int,
+        attempts: int,
+        pause: float,
+    ) -> None:
+        self._redis, self._deadline, self._name = cache._redis, cache._deadline, cache.name  # noqa: SLF001
+        self._shards: Sequence[Shard] = cache._shards  # noqa: SLF001  # of the same room
+        self._contents: Contents[T] = cache._contents  # noqa: SLF001
+        self._write_many = write_many
+        self._ahead_ms, self._batch, self._lease_ms = ahead_ms, batch, lease_ms
+        self._attempts, self._pause = attempts, max(pause, ahead_ms / 500)
+        self._more = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._sleeps_until = 0.0
+        self._stopping = False
+
+    def wake(self, within: float) -> None:
+        """There will be something to do within so many seconds."""
+        if asyncio.get_running_loop().time() + within < self._sleeps_until:
+            self._more.set()
+
+    def stop(self) -> None:
+        """End `run` when what it writes now is written."""
+        self._stopping = True
+        self._more.set()
+
+    async def run(self) -> None:
+        """Write what is due, again and again, until stopped."""
+        try:
+            while not self._stopping:
+                await self._sleep(await self._round())
+        finally:
+            self._stopping = False
+
+    async def flush(self) -> int:
+        """Write everything now; gives the number of records that the store has taken.
+
+        Raises:
+            Exception: The first that a write ended with.
+        """
+        tally = _Tally()
+        async with self._turn:
+            for shard in self._shards:
+                await self._drain(shard, self._ahead_ms + 1, tally)
+        if tally.error is not None:
+            raise tally.error
+        return tally.written
+
+    async def _round(self) -> float:
+        """Write what is due; gives the seconds until there is more."""
+        tally = _Tally()
+        try:
+            async with self._turn:
+                for shard in self._shards:
+                    await self._drain(shard, 0, tally)
+        except (RedisError, PatternError) as error:
+            tally.error = error
+        if tally.error is not None:
+            _logger.warning("write-behind of cache %r: %r; it is tried again", self._name, tally.error)
+        return min(tally.next_ms / 1000, _LONGEST_SLEEP)
+
+    async def _sleep(self, seconds: float) -> None:
+        self._more.clear()
+        self._sleeps_until = asyncio.get_running_loop().time() + seconds
+        try:
+            async with asyncio.timeout(0 if self._stopping else seconds):
+                await self._more.wait()
+        except TimeoutError:
+            pass
+        self._sleeps_until = 0.0
+
+    async def _drain(self, shard: Shard, ahead_ms: int, tally: _Tally) -> None:
+        """Write what one shard has."""
+        keys = (shard.dirty, shard.due, shard.leased)
+        while True:
+            until_us, next_ms, *pairs = await _CLAIM(
+                self._redis, *keys, self._batch, self._lease_ms, ahead_ms, deadline=self._deadline
+            )
+            if not pairs:
+                tally.next_ms = min(tally.next_ms, next_ms if next_ms >= 0 else math.inf)
+                return
+            records = [Record(part.decode(), data) for part, data in zip(pairs[::2], pairs[1::2], strict=True)]
+            await self._write(shard, _Claim(records, until_us), tally)
+
+    async def _write(self, shard: Shard, claim: _Claim, tally: _Tally) -> None:
+        """Write what was claimed: together what is new, alone what has failed before."""
+        together = [record for record in claim.records if not record.attempts]
+        alone = [[record] for record in claim.records if record.attempts]
+        renewal = background(self._renew(shard, claim), "renewal of a flusher's lease")
+        try:
+            for records in ([together] if together else []) + alone:
+                await self._tell_store(shard, records, claim, tally)
+        finally:
+            renewal.cancel()
+
+    async def _tell_store(self, shard: Shard, records: list[Record], claim: _Claim, tally: _Tally) -> None:
+        try:
+            await self._write_many({record.key: record.value(self._contents) for record in records})
+        except Exception as error:  # noqa: BLE001  # whatever the store says, the others' writes go on
+            tally.error = tally.error or error
+            await asyncio.gather(*(self._failed(shard, record, claim) for record in records))
+        else:
+            tally.written += len(records)
+            await asyncio.gather(*(self._done(shard, record, claim) for record in records))
+
+    async def _done(self, shard: Shard, record: Record, claim: _Claim) -> None:
+        place = shard.place(record.part)
+        keys = (place.value, place.lead, shard.dirty, shard.due, shard.leased)
+        known = (record.part, record.version, claim.until_us, place.channel, record.body)
+        await _DONE(self._redis, *keys, *known, deadline=self._deadline)
+
+    async def _failed(self, shard: Shard, record: Record, claim: _Claim) -> None:
+        pause = min(self._pause * 2 ** min(record.attempts, 20), _LONGEST_PAUSE)
+        keys = (shard.dirty, shard.due, shard.leased, shard.dead)
+        known = (record.part, record.version, claim.until_us, round(pause * 1000), self._attempts)
+        await _FAILED(self._redis, *keys, *known, deadline=self._deadline)
+
+    async def _renew(self, shard: Shard, claim: _Claim) -> None:
+        parts = [record.part for record in claim.records]
+        while True:
+            await asyncio.sleep(self._lease_ms / 3000)
+            try:
+                claim.until_us = await _RENEW(self._redis, shard.leased, claim.until_us, self._lease_ms, *parts)
+            except (RedisError, PatternError):
+                pass  # the next may succeed before the lease ends
+
+
+@dataclass(slots=True)
+class _Claim:
+    """Records that were taken, and until when, by the server's clock."""
+
+    records: list[Record]
+    until_us: int
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What became of the records of one round."""
+
+    written: int = 0
+    error: Exception | None = None
+    next_ms: float = math.inf
