@@ -8,6 +8,8 @@
 | answers without waiting, a little old now and then | `Cache(..., stale_ttl=...)` |
 | answers while the database is away | `Cache(..., stale_ttl=..., loading=Loading(patience=None))` |
 | popular values never to expire under load | `Cache(..., loading=Loading(early=1))` |
+| a ttl, tags or an etag that only the loader knows | a loader that brings `Loaded(...)` |
+| to know why it answers as it does | `Cache.explain(key)` |
 | values in the process, dropped when they change | `Cache(..., near=NearCache())` |
 | the database and the cache written by one call | `WriteThrough(cache, write)` |
 | the database written a moment later, many rows at once | `WriteBehind(cache, write_many)` |
@@ -17,7 +19,9 @@
 from .cache import Cache
 from .contents import DELETED, Deleted
 from .decorator import Cached
+from .explanation import Explanation
 from .leader import Loading
+from .loaded import NOT_MODIFIED, Loaded, NotModified, Stale
 from .loaders import Loader, ManyLoader
 from .near import NearCache
 from .write_behind import DeadWrite, WriteBehind
@@ -29,10 +33,15 @@ __all__ = (
     "DELETED",
     "DeadWrite",
     "Deleted",
+    "Explanation",
+    "Loaded",
     "Loader",
     "Loading",
     "ManyLoader",
+    "NOT_MODIFIED",
     "NearCache",
+    "NotModified",
+    "Stale",
     "WriteBehind",
     "WriteThrough",
 )

@@ -27,11 +27,13 @@ from aioredis_patterns._core.durations import lease_ms, timeout_seconds
 from aioredis_patterns._core.keys import PREFIX, Keys, check_part
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client.attach import is_cluster
+from aioredis_patterns.errors import LoadFailedError
 from aioredis_patterns.types import AnyRedis, Codec, EventHook, KeyPart, Seconds
 
 from .contents import MISSING, Contents
 from .decorator import Cached
 from .entry import Lifetimes, Reader, Shard, joined_tags, shards_of
+from .explanation import Explanation, explain
 from .leader import Loading
 from .loaders import Loader, ManyLoader, called
 from .near import Near, NearCache
@@ -67,6 +69,7 @@ class Cache(Generic[T]):
         name: Of the cache; caches of one name on one server are one cache.
         ttl: Seconds until a value has to be loaded again.
         stale_ttl: Seconds that a value is kept in all; no longer than `ttl` when None.
+        negative_ttl: Seconds that None lives, which is what a loader brings when there is nothing; `ttl` when None.
         jitter: Part of the ttl, 0 to 1, by which it is shortened at random, so that what was stored at one time does
             not expire at one time.
         type: What the values are; decoded into it and checked. Without it anything that `codecs.Json` takes.
@@ -108,6 +111,7 @@ class Cache(Generic[T]):
         *,
         ttl: Seconds,
         stale_ttl: Seconds | None = ...,
+        negative_ttl: Seconds | None = ...,
         jitter: float = ...,
         type: None = ...,
         codec: None = ...,
@@ -125,6 +129,7 @@ class Cache(Generic[T]):
         *,
         ttl: Seconds,
         stale_ttl: Seconds | None = ...,
+        negative_ttl: Seconds | None = ...,
         jitter: float = ...,
         type: type[T],
         codec: None = ...,
@@ -142,6 +147,7 @@ class Cache(Generic[T]):
         *,
         ttl: Seconds,
         stale_ttl: Seconds | None = ...,
+        negative_ttl: Seconds | None = ...,
         jitter: float = ...,
         type: None = ...,
         codec: Codec[T],
@@ -158,6 +164,7 @@ class Cache(Generic[T]):
         *,
         ttl: Seconds,
         stale_ttl: Seconds | None = None,
+        negative_ttl: Seconds | None = None,
         jitter: float = 0.0,
         type: Any = None,  # noqa: A002  # the word of every typed pattern here
         codec: Codec[Any] | None = None,
@@ -171,7 +178,8 @@ class Cache(Generic[T]):
             raise ValueError("give a type or a codec, not both")
         self.name = name
         self._redis = redis
-        self._lifetimes = Lifetimes(ttl, stale_ttl, jitter, loading.chance, lease_ms(loading.timeout, "timeout"))
+        load_ms = lease_ms(loading.timeout, "timeout")
+        self._lifetimes = Lifetimes(ttl, stale_ttl, jitter, loading.chance, load_ms, negative_ttl)
         self._deadline = None if deadline is None else timeout_seconds(deadline, "deadline")
         self._on_event = on_event
         self._contents: Contents[T] = Contents(name, type, codec, on_event)
@@ -179,7 +187,14 @@ class Cache(Generic[T]):
         timed = self._lifetimes.stale or loading.early > 0
         self._reader = Reader(redis, timed=timed, lead=loading.lead, deadline=self._deadline)
         self._supply = Supply(
-            redis, name, self._reader, self._contents, loading=loading, deadline=self._deadline, on_event=on_event
+            redis,
+            name,
+            self._reader,
+            self._contents,
+            self._lifetimes,
+            loading=loading,
+            deadline=self._deadline,
+            on_event=on_event,
         )
         self._flights = self._supply.flights
         self._near: Near | None = None
@@ -199,14 +214,16 @@ class Cache(Generic[T]):
 
         Args:
             key: What to look up.
-            loader: Brings the value. It gets the key when it has a parameter that must be given. A loader that is not
-                async holds up the event loop.
+            loader: Brings the value, or `Loaded` with what it alone knows of it. It gets the key when it has a
+                parameter that must be given; one with two gets the stale value as well, if there is one, and may
+                bring `NOT_MODIFIED`. A loader that is not async holds up the event loop.
             ttl: Seconds until this value has to be loaded again; the cache's own when None.
             tags: Names by which the value can be invalidated together with others.
 
         Raises:
             TimeoutError: There was no value within the time that a load may take.
             CodecError: What the loader brought cannot be encoded.
+            LoadFailedError: A load failed less than `Loading.error_ttl` ago.
             Exception: What the loader raised.
         """
         near = self._near
@@ -224,7 +241,8 @@ class Cache(Generic[T]):
                 self._supply.tell("hit")
             return cast(T, value)
         found: Found[T] = Found(part, shard, seen, reply, value)
-        return await self._supply.get(found, partial(called, loader, key), self._lifetimes.draw(ttl), joined_tags(tags))
+        bring = partial(called, loader, key, partial(self._supply.stale_of, found))
+        return await self._supply.get(found, bring, ttl, joined_tags(tags))
 
     async def get_or_load_many(
         self, keys: Iterable[K], loader: ManyLoader[K, T], *, ttl: Seconds | None = None, tags: Iterable[str] = ()
@@ -253,7 +271,7 @@ class Cache(Generic[T]):
         loaded = await self._supply.get_many(
             {key: found[part] for part, key in wanted.items()},
             loader,
-            partial(self._lifetimes.draw, ttl),
+            ttl,
             joined_tags(tags),
         )
         return {key: loaded[wanted[part]] if part in wanted else found[part].value for key, part in parts.items()}
@@ -272,7 +290,10 @@ class Cache(Generic[T]):
         part = check_part(key, "key")
         shard = self._shard(part)
         reply = await (self._reader.read(shard, part) if near is None else near.read(shard, part, key))
-        value = self._contents.value_of(reply)
+        try:
+            value = self._contents.value_of(reply)
+        except LoadFailedError:
+            value = MISSING
         missing = value is MISSING or (type(reply) is list and reply[1] == 1)
         if self._on_event is not None:
             self._supply.tell("miss" if missing else "hit")
@@ -328,6 +349,12 @@ class Cache(Generic[T]):
         """Expire a value and load it anew."""
         await self.expire(key)
         return await self.get_or_load(key, loader, ttl=ttl, tags=tags)
+
+    async def explain(self, key: KeyPart) -> Explanation:
+        """Tell what there is under a key, and who is at work on it, without changing anything."""
+        part = check_part(key, "key")
+        near = self._near is not None and self._near.value(key) is not MISSING
+        return await explain(self._redis, self._shard(part).place(part), part, near=near, deadline=self._deadline)
 
     def cached(
         self, key: str, *, ttl: Seconds | None = None, tags: Sequence[str] = ()

@@ -10,13 +10,13 @@ from enum import Enum
 from typing import Any, Final, Generic, TypeVar, cast
 
 from aioredis_patterns.codecs import Json, codec_for
-from aioredis_patterns.errors import CodecError
+from aioredis_patterns.errors import CodecError, LoadFailedError
 from aioredis_patterns.events import PayloadUndecodable, emit
 from aioredis_patterns.types import Codec, EventHook
 
 from .entry import content_of
 
-__all__ = ("Contents", "DELETED", "Deleted", "MISSING")
+__all__ = ("Contents", "DELETED", "Deleted", "MISSING", "failure")
 
 T = TypeVar("T")
 
@@ -24,6 +24,8 @@ MISSING: Final = object()
 """What stands for a value where there is none, as None is one."""
 
 _NONE: Final = b"0000"
+_FAILURE: Final = b"ffff"
+_LONGEST_FAILURE: Final = 500
 
 
 class Deleted(Enum):
@@ -57,7 +59,7 @@ class Contents(Generic[T]):
 
     def __init__(self, name: str, type: Any, codec: Codec[Any] | None, on_event: EventHook | None) -> None:  # noqa: A002
         self._codec: Codec[T] = codec or (Json() if type is None else codec_for(type))
-        self._id = b"%04x" % (zlib.crc32(self._codec.content_type.encode()) % 0xFFFF + 1)
+        self._id = b"%04x" % (zlib.crc32(self._codec.content_type.encode()) % 0xFFFE + 1)
         self._name = name
         self._on_event = on_event
 
@@ -74,11 +76,14 @@ class Contents(Generic[T]):
 
         Raises:
             CodecError: It is not of this codec, or damaged.
+            LoadFailedError: It says that a load failed.
         """
         if content[:4] == self._id:
             return self._codec.decode(content[4:])
         if content == _NONE:
             return cast(T, None)
+        if content[:4] == _FAILURE:
+            raise LoadFailedError(self._name, content[4:].decode(errors="replace"))
         raise CodecError(f"a value of cache {self._name!r} was stored by another codec")
 
     def value_of(self, reply: Any) -> Any:
@@ -96,3 +101,8 @@ class Contents(Generic[T]):
     def accepts(self, entry: bytes) -> bool:
         """Whether an entry's value decodes."""
         return self.value_of(entry) is not MISSING
+
+
+def failure(error: Exception) -> bytes:
+    """The content that says how a load failed, in some words."""
+    return _FAILURE + f"{type(error).__qualname__}: {error}"[:_LONGEST_FAILURE].encode(errors="replace")

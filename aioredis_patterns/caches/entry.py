@@ -29,6 +29,7 @@ __all__ = (
     "content_of",
     "expired_by_hand",
     "joined_tags",
+    "names_of",
     "shards_of",
 )
 
@@ -105,12 +106,19 @@ class Lifetimes:
         jitter: Part of the ttl by which it is shortened at random.
         chance: Draws a number from 0 up to 1.
         load_ms: Milliseconds that a load may take.
+        negative_ttl: Seconds that None lives; like any other value when None.
     """
 
-    __slots__ = ("_chance", "_jitter", "_load_ms", "_ttl_ms", "_whole_ms")
+    __slots__ = ("_chance", "_jitter", "_load_ms", "_negative_ms", "_ttl_ms", "_whole_ms")
 
     def __init__(
-        self, ttl: Seconds, stale_ttl: Seconds | None, jitter: float, chance: Callable[[], float], load_ms: int
+        self,
+        ttl: Seconds,
+        stale_ttl: Seconds | None,
+        jitter: float,
+        chance: Callable[[], float],
+        load_ms: int,
+        negative_ttl: Seconds | None = None,
     ) -> None:
         self._ttl_ms = ttl_ms(ttl)
         self._whole_ms = self._ttl_ms if stale_ttl is None else ttl_ms(stale_ttl, "stale_ttl")
@@ -121,6 +129,7 @@ class Lifetimes:
         self._jitter = jitter
         self._chance = chance
         self._load_ms = load_ms
+        self._negative_ms = None if negative_ttl is None else ttl_ms(negative_ttl, "negative_ttl")
 
     @property
     def stale(self) -> bool:
@@ -135,6 +144,16 @@ class Lifetimes:
             fresh_ms = max(round(fresh_ms * (1 - self._jitter * self._chance())), 1)
             whole_ms = whole_ms if self.stale else fresh_ms
         return Lives(fresh_ms, whole_ms, whole_ms + self._load_ms)
+
+    def draw_for(self, value: object, ttl: Seconds | None) -> Lives:
+        """The lifetime of this value: None has one of its own, and is not kept beyond that."""
+        if value is None and ttl is None and self._negative_ms is not None:
+            return self.brief(self._negative_ms)
+        return self.draw(ttl)
+
+    def brief(self, ms: int) -> Lives:
+        """A lifetime that ends with it."""
+        return Lives(ms, ms, ms + self._load_ms)
 
 
 class Reader:
@@ -228,6 +247,11 @@ def content_of(entry: bytes) -> bytes:
     if len(length) == 4 and length.isdigit():
         return entry[2:6] + entry[HEADER + int(length) :]
     raise CodecError("the header of a cached value is damaged")
+
+
+def names_of(entry: bytes) -> str:
+    """The names that an entry keeps: its tags, joined, and perhaps an etag."""
+    return entry[HEADER : HEADER + int(entry[64:HEADER])].decode()
 
 
 def expired_by_hand(entry: bytes) -> bool:

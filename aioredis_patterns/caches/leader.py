@@ -29,6 +29,7 @@ from aioredis_patterns.errors import PatternError
 from aioredis_patterns.events import CacheLoaded, emit
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
+from .contents import failure
 from .entry import HEADER, Lives, Place, Reader, Shard, content_of
 from .flights import Flight, Flights
 
@@ -67,6 +68,8 @@ class Loading:
         patience: Seconds that a caller waits for a fresh value where a stale one is at hand: 0 gives the stale one at
             once and loads behind it, None gives it only when the load fails.
         pause: Seconds that a stale value counts as fresh after a load failed, so that a loader in trouble is spared.
+        error_ttl: Seconds that a failure is kept where there is no stale value: whoever asks meanwhile gets a
+            `LoadFailedError` and no load; it is not kept when None.
         early: How eagerly values are loaded anew before they expire: 0 not at all, 1 as is best where one load at a
             time is wanted, more for more. Each hit draws a number; the nearer the end and the slower the last load,
             the likelier it is the hit that loads, behind the value it gives.
@@ -82,6 +85,7 @@ class Loading:
     abandoned: Literal["cancel", "finish"] = "cancel"
     patience: Seconds | None = 0.0
     pause: Seconds = 5.0
+    error_ttl: Seconds | None = None
     early: float = 0.0
     chance: Callable[[], float] = random.random
 
@@ -112,7 +116,9 @@ class Load:
         accepts: Whether an entry decodes.
         lives: How long.
         tags: Joined.
+        error_lives: How long a failure is kept; not at all when None.
         replaced: The header of an entry that counts as none.
+        stores: Whether what was loaded is stored.
         passed: Called when another loads it.
     """
 
@@ -122,7 +128,9 @@ class Load:
     accepts: Callable[[bytes], bool]
     lives: Lives
     tags: str
+    error_lives: Lives | None = None
     replaced: bytes = b""
+    stores: bool = True
     passed: Callable[[], None] = lambda: None
 
 
@@ -236,15 +244,26 @@ class Leader:
             stored = await self._store(flight, load, place, content, round(duration * 1_000_000))
         except BaseException as error:
             self._tell("failed", flight.loop.time() - began)
-            await self._release(flight, place, self._pause_ms if isinstance(error, Exception) else 0)
+            await self._give_up(flight, load, place, error)
             raise
         finally:
             renewal.cancel()
         self._tell("stored" if stored else "discarded", duration)
         return content
 
+    async def _give_up(self, flight: Flight, load: Load, place: Place, error: BaseException) -> None:
+        """Let another load, or keep the failure for a while."""
+        if isinstance(error, Exception) and load.error_lives is not None:
+            load.lives = load.error_lives
+            if await self._store(flight, load, place, failure(error), 0):
+                return
+        await self._release(flight, place, self._pause_ms if isinstance(error, Exception) else 0)
+
     async def _store(self, flight: Flight, load: Load, place: Place, content: bytes, load_us: int) -> bool:
         """Store the value; whoever asked for it gets it even when Redis does not answer."""
+        if not load.stores:
+            await self._release(flight, place)
+            return False
         try:
             stored = await _STORE(
                 self._redis,

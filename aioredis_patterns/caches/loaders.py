@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
-__all__ = ("Batch", "Loader", "ManyLoader", "called")
+from .loaded import Loaded, NotModified, Stale
+
+__all__ = ("Batch", "Brought", "Loader", "ManyLoader", "called")
 
 K = TypeVar("K")
 T = TypeVar("T")
 
-Loader = Callable[[], Awaitable[T] | T] | Callable[[Any], Awaitable[T] | T]
-"""Brings one value: a function, sync or async, that takes the key or nothing."""
+Brought: TypeAlias = T | Loaded[T] | NotModified
+
+Loader = (
+    Callable[[], Awaitable[Brought[T]] | Brought[T]]
+    | Callable[[Any], Awaitable[Brought[T]] | Brought[T]]
+    | Callable[[Any, Stale[T] | None], Awaitable[Brought[T]] | Brought[T]]
+)
+"""Brings one value: a function, sync or async, that takes nothing, the key, or the key and what is to be replaced."""
 
 ManyLoader = Callable[[list[K]], Awaitable[Mapping[K, T]] | Mapping[K, T]]
 """Brings the values of the keys it is given, as far as there are any."""
@@ -21,10 +29,11 @@ ManyLoader = Callable[[list[K]], Awaitable[Mapping[K, T]] | Mapping[K, T]]
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-async def called(loader: Loader[T], key: Any) -> T:
-    """What the loader brings; it gets the key when it has a positional parameter that must be given."""
+async def called(loader: Loader[T], key: Any, stale: Callable[[], Stale[T] | None]) -> Brought[T]:
+    """What the loader brings; it gets the key, and what is to be replaced, as far as it has parameters for them."""
     call = cast(Callable[..., Any], loader)
-    return cast(T, await _answer(call, key) if _takes_key(call) else await _answer(call))
+    wanted = _arguments_of(call)
+    return cast(T, await _answer(call, *(key, stale())[:wanted] if wanted > 1 else (key,)[:wanted]))
 
 
 async def _answer(call: Callable[..., Any], *args: Any) -> Any:
@@ -39,12 +48,13 @@ async def _answer(call: Callable[..., Any], *args: Any) -> Any:
         raise RuntimeError("the loader was cancelled by something inside it") from error
 
 
-def _takes_key(loader: Callable[..., Any]) -> bool:
+def _arguments_of(loader: Callable[..., Any]) -> int:
+    """How many positional arguments must be given."""
     try:
         parameters = inspect.signature(loader).parameters.values()
     except ValueError:  # some built-in functions tell nothing
-        return True
-    return any(each.kind in _POSITIONAL and each.default is inspect.Parameter.empty for each in parameters)
+        return 1
+    return sum(each.kind in _POSITIONAL and each.default is inspect.Parameter.empty for each in parameters)
 
 
 class Batch(Generic[K, T]):

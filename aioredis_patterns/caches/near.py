@@ -19,7 +19,7 @@ from aioredis_patterns._core.durations import lease_ms
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.packing import pack_command
-from aioredis_patterns.errors import CodecError
+from aioredis_patterns.errors import CodecError, LoadFailedError
 from aioredis_patterns.types import AnyRedis, KeyPart, Seconds
 
 from .contents import MISSING, Contents
@@ -173,5 +173,5 @@ class Near:
         try:
             content = content_of(entry)
             copies.keep(key, Copy(key, content, self._contents.decode(content), expires))
-        except CodecError:
+        except (CodecError, LoadFailedError):
             pass  # the caller finds out too, and tells

@@ -11,15 +11,16 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar, cast, final
 
-from aioredis_patterns._core.durations import timeout_seconds
+from aioredis_patterns._core.durations import timeout_seconds, ttl_ms
 from aioredis_patterns.events import CacheRequested, emit
-from aioredis_patterns.types import AnyRedis, EventHook
+from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
 from .contents import MISSING, Contents
-from .entry import HEADER, Lives, Reader, Shard, expired_by_hand
+from .entry import HEADER, Lifetimes, Reader, Shard, content_of, expired_by_hand, names_of
 from .flights import Flight, Flights
 from .leader import Leader, Load, Loading
-from .loaders import Batch, ManyLoader
+from .loaded import NOT_MODIFIED, Loaded, Stale, etag_of, names_with
+from .loaders import Batch, Brought, ManyLoader
 
 __all__ = ("Found", "Supply")
 
@@ -73,12 +74,13 @@ class Supply(Generic[T]):
         name: Of the cache, for events.
         reader: Reads entries.
         contents: Decodes them.
+        lifetimes: Say how long they live.
         loading: How loaders are called.
         deadline: Seconds that one call to Redis may take; the client's own when None.
         on_event: Told of every request and every load.
     """
 
-    __slots__ = ("_contents", "_leader", "_name", "_on_event", "_patience", "flights")
+    __slots__ = ("_contents", "_error_lives", "_leader", "_lifetimes", "_name", "_on_event", "_patience", "flights")
 
     def __init__(
         self,
@@ -86,6 +88,7 @@ class Supply(Generic[T]):
         name: str,
         reader: Reader,
         contents: Contents[T],
+        lifetimes: Lifetimes,
         *,
         loading: Loading,
         deadline: float | None,
@@ -94,26 +97,31 @@ class Supply(Generic[T]):
         self.flights = Flights(finishes=loading.abandoned == "finish")
         self._name = name
         self._contents = contents
+        self._lifetimes = lifetimes
+        error_ttl = loading.error_ttl
+        self._error_lives = None if error_ttl is None else lifetimes.brief(ttl_ms(error_ttl, "error_ttl"))
         self._patience = None if loading.patience is None else timeout_seconds(loading.patience, "patience")
         self._on_event = on_event
         self._leader = Leader(redis, name, self.flights, reader, loading=loading, deadline=deadline, on_event=on_event)
 
-    async def get(self, found: Found[T], bring: Callable[[], Awaitable[T | None]], lives: Lives, tags: str) -> T:
+    async def get(
+        self, found: Found[T], bring: Callable[[], Awaitable[Brought[T] | None]], ttl: Seconds | None, tags: str
+    ) -> T:
         """What a load brings, or the value at hand."""
         flight = self._joinable(found)
         if flight is None:
-            flight = self._begin(self._load(found, bring, lives, tags))
+            flight = self._begin(self._load(found, bring, ttl, tags))
         return await self._awaited(flight, found)
 
     async def get_many(
-        self, wanted: dict[K, Found[T]], loader: ManyLoader[K, T], lives: Callable[[], Lives], tags: str
+        self, wanted: dict[K, Found[T]], loader: ManyLoader[K, T], ttl: Seconds | None, tags: str
     ) -> dict[K, T]:
         """The same for many keys; those that no load can be joined for share one call of the loader."""
         joinable = {key: self._joinable(found) for key, found in wanted.items()}
         flights = {key: flight for key, flight in joinable.items() if flight is not None}
         ours = {key: found for key, found in wanted.items() if key not in flights}
         if ours:
-            flights |= self._begin_many(ours, Batch(loader, list(ours)), lives, tags)
+            flights |= self._begin_many(ours, Batch(loader, list(ours)), ttl, tags)
         for flight in flights.values():
             flight.join()
         try:
@@ -160,26 +168,53 @@ class Supply(Generic[T]):
         return self.flights.begin(load.part, partial(self._leader.fetch, load=load))
 
     def _begin_many(
-        self, ours: dict[K, Found[T]], batch: Batch[K, T], lives: Callable[[], Lives], tags: str
+        self, ours: dict[K, Found[T]], batch: Batch[K, T], ttl: Seconds | None, tags: str
     ) -> dict[K, Flight]:
         flights: dict[K, Flight] = {}
         for key, found in ours.items():
-            load = self._load(found, partial(batch.value, key), lives(), tags)
+            load = self._load(found, partial(batch.value, key), ttl, tags)
             load.passed = partial(batch.decide, key)
             flights[key] = self._begin(load)
             flights[key].task.add_done_callback(partial(batch.decide, key))
         return flights
 
-    def _load(self, found: Found[T], bring: Callable[[], Awaitable[T | None]], lives: Lives, tags: str) -> Load:
-        async def call() -> bytes:
-            return self._contents.encode(await bring())
+    def stale_of(self, found: Found[T]) -> Stale[T] | None:
+        """What a load is to replace, for a loader that asks whether it has changed."""
+        if not found.stale:
+            return None
+        return Stale(self._contents.decode(content_of(found.entry)), etag_of(names_of(found.entry)))
 
-        return Load(
+    def _load(
+        self, found: Found[T], bring: Callable[[], Awaitable[Brought[T] | None]], ttl: Seconds | None, tags: str
+    ) -> Load:
+        async def call() -> bytes:
+            return self._content(load, found, await bring(), ttl)
+
+        load = Load(
             shard=found.shard,
             part=found.part,
             call=call,
             accepts=self._contents.accepts,
-            lives=lives,
+            lives=self._lifetimes.draw(ttl),
             tags=tags,
+            error_lives=None if found.stale else self._error_lives,
             replaced=found.entry[:HEADER],
         )
+        return load
+
+    def _content(self, load: Load, found: Found[T], brought: Brought[T] | None, ttl: Seconds | None) -> bytes:
+        """The content to store, and in the load how long and under which names."""
+        if brought is NOT_MODIFIED:
+            if not found.stale:
+                raise TypeError("a loader brought NOT_MODIFIED where there was no stale value")
+            load.tags = names_of(found.entry)
+            return content_of(found.entry)
+        if isinstance(brought, Loaded):
+            ttl = ttl if brought.ttl is None else brought.ttl
+            load.tags = names_with(load.tags, brought.tags, brought.etag)
+            load.stores = brought.store
+            load.lives = self._lifetimes.draw_for(brought.value, ttl)
+            return self._contents.encode(brought.value)
+        if brought is None:
+            load.lives = self._lifetimes.draw_for(None, ttl)
+        return self._contents.encode(brought)
