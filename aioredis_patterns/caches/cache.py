@@ -186,16 +186,8 @@ class Cache(Generic[T]):
         self._shards = shards_of(Keys(name, prefix), _CLUSTER_SHARDS if is_cluster(redis) else 1)
         timed = self._lifetimes.stale or loading.early > 0
         self._reader = Reader(redis, timed=timed, lead=loading.lead, deadline=self._deadline)
-        self._supply = Supply(
-            redis,
-            name,
-            self._reader,
-            self._contents,
-            self._lifetimes,
-            loading=loading,
-            deadline=self._deadline,
-            on_event=on_event,
-        )
+        sources = (self._reader, self._contents, self._lifetimes)
+        self._supply = Supply(redis, name, *sources, loading=loading, deadline=self._deadline, on_event=on_event)
         self._flights = self._supply.flights
         self._near: Near | None = None
         if near is not None:

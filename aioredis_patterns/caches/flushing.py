@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, final
 from urllib.parse import unquote
 
 from redis.exceptions import RedisError
@@ -23,7 +23,7 @@ from .entry import Shard
 if TYPE_CHECKING:
     from .cache import Cache
 
-__all__ = ("Flusher", "Record")
+__all__ = ("FlushLimits", "Flusher", "Record")
 
 T = TypeVar("T")
 
@@ -84,6 +84,21 @@ class Record:
         return DELETED if self._kind[1:] == b"d" else contents.decode(self._content)
 
 
+class FlushLimits(NamedTuple):
+    """How much is written at a time, and how often it is tried."""
+
+    ahead_ms: int
+    """How far `flush` looks ahead, so that it finds what was put just now."""
+    batch: int
+    """Records in one call of `write_many`."""
+    lease_ms: int
+    """After which others take what was taken here."""
+    attempts: int
+    """Tries after which a write is a dead letter."""
+    pause: float
+    """Seconds until the second try."""
+
+
 @final
 class Flusher(Generic[T]):
     """Writes to the store what is due, for one process.
@@ -91,30 +106,20 @@ class Flusher(Generic[T]):
     Args:
         cache: Whose writes.
         write_many: Writes the store.
-        ahead_ms: Milliseconds that `flush` looks ahead, so that it finds what was put just now.
-        batch: Records in one call of `write_many`.
-        lease_ms: Milliseconds after which others take what was taken here.
-        attempts: Tries after which a write is a dead letter.
-        pause: Seconds until the second try.
+        limits: How much at a time, and how often.
     """
 
     def __init__(
         self,
         cache: Cache[T],
         write_many: Callable[[dict[Any, Any]], Awaitable[object]],
-        *,
-        ahead_ms: int,
-        batch: int,
-        lease_ms: int,
-        attempts: int,
-        pause: float,
+        limits: FlushLimits,
     ) -> None:
         self._redis, self._deadline, self._name = cache._redis, cache._deadline, cache.name  # noqa: SLF001
         self._shards: Sequence[Shard] = cache._shards  # noqa: SLF001  # of the same room
         self._contents: Contents[T] = cache._contents  # noqa: SLF001
         self._write_many = write_many
-        self._ahead_ms, self._batch, self._lease_ms = ahead_ms, batch, lease_ms
-        self._attempts, self._pause = attempts, max(pause, ahead_ms / 500)
+        self._limits = limits
         self._more = asyncio.Event()
         self._turn = asyncio.Lock()
         self._sleeps_until = 0.0
@@ -147,7 +152,7 @@ class Flusher(Generic[T]):
         tally = _Tally()
         async with self._turn:
             for shard in self._shards:
-                await self._drain(shard, self._ahead_ms + 1, tally)
+                await self._drain(shard, self._limits.ahead_ms + 1, tally)
         if tally.error is not None:
             raise tally.error
         return tally.written
@@ -180,7 +185,7 @@ class Flusher(Generic[T]):
         keys = (shard.dirty, shard.due, shard.leased)
         while True:
             until_us, next_ms, *pairs = await _CLAIM(
-                self._redis, *keys, self._batch, self._lease_ms, ahead_ms, deadline=self._deadline
+                self._redis, *keys, self._limits.batch, self._limits.lease_ms, ahead_ms, deadline=self._deadline
             )
             if not pairs:
                 tally.next_ms = min(tally.next_ms, next_ms if next_ms >= 0 else math.inf)
@@ -216,17 +221,19 @@ class Flusher(Generic[T]):
         await _DONE(self._redis, *keys, *known, deadline=self._deadline)
 
     async def _failed(self, shard: Shard, record: Record, claim: _Claim) -> None:
-        pause = min(self._pause * 2 ** min(record.attempts, 20), _LONGEST_PAUSE)
+        pause = min(
+            max(self._limits.pause, self._limits.ahead_ms / 500) * 2 ** min(record.attempts, 20), _LONGEST_PAUSE
+        )
         keys = (shard.dirty, shard.due, shard.leased, shard.dead)
-        known = (record.part, record.version, claim.until_us, round(pause * 1000), self._attempts)
+        known = (record.part, record.version, claim.until_us, round(pause * 1000), self._limits.attempts)
         await _FAILED(self._redis, *keys, *known, deadline=self._deadline)
 
     async def _renew(self, shard: Shard, claim: _Claim) -> None:
         parts = [record.part for record in claim.records]
         while True:
-            await asyncio.sleep(self._lease_ms / 3000)
+            await asyncio.sleep(self._limits.lease_ms / 3000)
             try:
-                claim.until_us = await _RENEW(self._redis, shard.leased, claim.until_us, self._lease_ms, *parts)
+                claim.until_us = await _RENEW(self._redis, shard.leased, claim.until_us, self._limits.lease_ms, *parts)
             except (RedisError, PatternError):
                 pass  # the next may succeed before the lease ends
 

@@ -22,7 +22,7 @@ from aioredis_patterns.types import KeyPart, Seconds
 from .cache import Cache
 from .contents import DELETED, Contents, Deleted
 from .entry import Lives, joined_tags
-from .flushing import Flusher, Record
+from .flushing import Flusher, FlushLimits, Record
 
 __all__ = ("DeadWrite", "WriteBehind")
 
@@ -110,15 +110,8 @@ class WriteBehind(Generic[T]):
         self._redis, self._deadline = cache._redis, cache._deadline  # noqa: SLF001  # of the same room
         self._shard, self._shards = cache._shard, cache._shards  # noqa: SLF001
         self._contents: Contents[T] = cache._contents  # noqa: SLF001
-        self._flusher: Flusher[T] = Flusher(
-            cache,
-            write_many,
-            ahead_ms=self._delay_ms,
-            batch=batch,
-            lease_ms=lease_ms(lease),
-            attempts=attempts,
-            pause=timeout_seconds(pause, "pause"),
-        )
+        limits = FlushLimits(self._delay_ms, batch, lease_ms(lease), attempts, timeout_seconds(pause, "pause"))
+        self._flusher: Flusher[T] = Flusher(cache, write_many, limits)
         self._running: asyncio.Task[None] | None = None
 
     async def set(self, key: KeyPart, value: T, *, ttl: Seconds | None = None, tags: Iterable[str] = ()) -> None:
@@ -167,7 +160,7 @@ class WriteBehind(Generic[T]):
         """The writes that the store refused too often."""
         letters: list[DeadWrite[T]] = []
         for shard in self._shards:
-            found = await _READ(self._redis, shard.dead, deadline=self._deadline)
+            found = await _READ(self._redis, shard.dead, "", deadline=self._deadline)
             for part, data in zip(found[::2], found[1::2], strict=True):
                 record = Record(part.decode(), data)
                 value: T | Deleted = record.value(self._contents)

@@ -17,8 +17,8 @@
 --   7 life_ms   ms  until it is dropped
 --   8 keep_ms   ms  that marks are kept at least
 --   9 names     of its tags, joined by '|'
---  10 channel   name
---  11 body      bytes
+--   10 channel   name
+--   11 body      bytes
 -- Returns
 --   integer  1
 local value, lead, marks, tags = KEYS[1], KEYS[2], KEYS[3], KEYS[4]

@@ -2,13 +2,14 @@
 -- KEYS
 --   1 records  hash
 -- ARGV
---   1.. part  key, escaped; none for all
+--   1 part  key, escaped, or empty for all
 -- Returns
 --   string  the record, or nil
 --   array   every key and its record, in turn
 local records = KEYS[1]
+local part = ARGV[1]
 
-if #ARGV == 0 then
+if part == '' then
   return redis.call('HGETALL', records)
 end
-return redis.call('HGET', records, ARGV[1])
+return redis.call('HGET', records, part)
