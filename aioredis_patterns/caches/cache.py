@@ -21,7 +21,7 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, final, overload
+from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, cast, final, overload
 
 from aioredis_patterns._core.durations import lease_ms, timeout_seconds
 from aioredis_patterns._core.keys import PREFIX, Keys, check_part
@@ -37,6 +37,7 @@ from .explanation import Explanation, explain
 from .leader import Loading
 from .loaders import Loader, ManyLoader, called
 from .near import Near, NearCache
+from .outage import guarded
 from .supply import Found, Supply
 
 __all__ = ("Cache",)
@@ -75,6 +76,9 @@ class Cache(Generic[T]):
         type: What the values are; decoded into it and checked. Without it anything that `codecs.Json` takes.
         codec: How values become bytes, in place of `type`.
         loading: How loaders are called.
+        on_error: What a read does when Redis does not answer: "raise", or with "open" count as a miss, so that every
+            process loads for itself. A write that did not reach Redis raises in any case.
+        budget: Seconds that one read may wait for Redis with "open".
         near: Keeps copies in the process, of which the server tells when they are out of date; none when None.
         deadline: Seconds that one call to Redis may take; the client's own when None.
         on_event: Told of every request and every load.
@@ -116,6 +120,8 @@ class Cache(Generic[T]):
         type: None = ...,
         codec: None = ...,
         loading: Loading = ...,
+        on_error: Literal["raise", "open"] = ...,
+        budget: Seconds = ...,
         near: NearCache | None = ...,
         deadline: Seconds | None = ...,
         on_event: EventHook | None = ...,
@@ -134,6 +140,8 @@ class Cache(Generic[T]):
         type: type[T],
         codec: None = ...,
         loading: Loading = ...,
+        on_error: Literal["raise", "open"] = ...,
+        budget: Seconds = ...,
         near: NearCache | None = ...,
         deadline: Seconds | None = ...,
         on_event: EventHook | None = ...,
@@ -152,6 +160,8 @@ class Cache(Generic[T]):
         type: None = ...,
         codec: Codec[T],
         loading: Loading = ...,
+        on_error: Literal["raise", "open"] = ...,
+        budget: Seconds = ...,
         near: NearCache | None = ...,
         deadline: Seconds | None = ...,
         on_event: EventHook | None = ...,
@@ -169,6 +179,8 @@ class Cache(Generic[T]):
         type: Any = None,  # noqa: A002  # the word of every typed pattern here
         codec: Codec[Any] | None = None,
         loading: Loading = _LOADING,
+        on_error: Literal["raise", "open"] = "raise",
+        budget: Seconds = 0.1,
         near: NearCache | None = None,
         deadline: Seconds | None = None,
         on_event: EventHook | None = None,
@@ -185,7 +197,8 @@ class Cache(Generic[T]):
         self._contents: Contents[T] = Contents(name, type, codec, on_event)
         self._shards = shards_of(Keys(name, prefix), _CLUSTER_SHARDS if is_cluster(redis) else 1)
         timed = self._lifetimes.stale or loading.early > 0
-        self._reader = Reader(redis, timed=timed, lead=loading.lead, deadline=self._deadline)
+        reader = Reader(redis, timed=timed, lead=loading.lead, deadline=self._deadline)
+        self._reader = guarded(reader, on_error, redis, timeout_seconds(budget, "budget"))
         sources = (self._reader, self._contents, self._lifetimes)
         self._supply = Supply(redis, name, *sources, loading=loading, deadline=self._deadline, on_event=on_event)
         self._flights = self._supply.flights

@@ -16,7 +16,7 @@ import random
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from redis.exceptions import RedisError
 
@@ -32,6 +32,7 @@ from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 from .contents import failure
 from .entry import HEADER, Lives, Place, Reader, Shard, content_of
 from .flights import Flight, Flights
+from .outage import SILENCE, OpenReader
 
 __all__ = ("Leader", "Load", "Loading")
 
@@ -164,7 +165,7 @@ class Leader:
         redis: AnyRedis,
         name: str,
         flights: Flights,
-        reader: Reader,
+        reader: Reader | OpenReader,
         *,
         loading: Loading,
         deadline: float | None,
@@ -187,7 +188,12 @@ class Leader:
             TimeoutError: The load took longer than it may.
         """
         place = load.shard.place(load.part)
-        content: bytes | None = await self._bounded(self._fetch_from_others(flight, load, place))
+        try:
+            content: bytes | None = await self._bounded(self._fetch_from_others(flight, load, place))
+        except SILENCE:
+            if not isinstance(self._reader, OpenReader):
+                raise
+            return cast(bytes, await self._bounded(load.call()))
         return await self._lead(flight, load, place) if content is None else content
 
     async def _fetch_from_others(self, flight: Flight, load: Load, place: Place) -> bytes | None:
@@ -212,13 +218,10 @@ class Leader:
                     await bell.wait(max(left_ms, 0) / 1000 + _LEASE_MARGIN)
 
     async def _acquire(self, flight: Flight, load: Load, place: Place) -> tuple[int, bytes, int]:
+        known = (flight.token, self._lease_ms, load.lives.marks_ms, load.tags, load.replaced)
+        call = _ACQUIRE(self._redis, *place.keys, *known, deadline=self._deadline)
         try:
-            state, token, left_ms = await _ACQUIRE(
-                self._redis,
-                *place.keys,
-                *(flight.token, self._lease_ms, load.lives.marks_ms, load.tags, load.replaced),
-                deadline=self._deadline,
-            )
+            state, token, left_ms = await self._within_budget(call)
         except asyncio.CancelledError:
             await self._release(flight, place)  # the server may have said yes
             raise
@@ -264,16 +267,15 @@ class Leader:
         if not load.stores:
             await self._release(flight, place)
             return False
+        known = (flight.token, content[:4], load_us, *load.lives, load.tags, place.channel, content[4:])
+        call = _STORE(self._redis, *place.keys, place.writers, *known, deadline=self._deadline)
         try:
-            stored = await _STORE(
-                self._redis,
-                *(*place.keys, place.writers),
-                *(flight.token, content[:4], load_us, *load.lives, load.tags, place.channel, content[4:]),
-                deadline=self._deadline,
-            )
+            return bool(await self._within_budget(call))
         except (RedisError, PatternError):
             return False
-        return bool(stored)
+
+    def _within_budget(self, call: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+        return self._reader.within_budget(call) if isinstance(self._reader, OpenReader) else call
 
     async def _renew(self, flight: Flight, place: Place) -> None:
         pause = self._lease_ms / 3000

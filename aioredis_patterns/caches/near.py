@@ -25,6 +25,7 @@ from aioredis_patterns.types import AnyRedis, KeyPart, Seconds
 from .contents import MISSING, Contents
 from .copies import Copies, Copy
 from .entry import Reader, Shard, content_of
+from .outage import OpenReader
 
 __all__ = ("Near", "NearCache")
 
@@ -94,7 +95,7 @@ class Near:
         redis: AnyRedis,
         options: NearCache,
         shards: Sequence[Shard],
-        reader: Reader,
+        reader: Reader | OpenReader,
         contents: Contents[Any],
         *,
         lead: Callable[[], float],
@@ -126,9 +127,14 @@ class Near:
         copies = self._here()
         placeholder = copies.put_placeholder(part)
         sent = monotonic()
+        reading = self._tracked(copies, shard, part)
         try:
-            state, left_us, entry = await self._tracked(copies, shard, part)
+            if isinstance(self._reader, OpenReader):
+                reading = self._reader.within_budget(reading)
+            state, left_us, entry = await reading
         except RedisError:
+            if isinstance(self._reader, OpenReader):
+                return 0
             return await self._reader.read(shard, part)  # which knows when a read may be sent again
         finally:
             valid = copies.take_placeholder(part, placeholder)

@@ -21,6 +21,7 @@ from .flights import Flight, Flights
 from .leader import Leader, Load, Loading
 from .loaded import NOT_MODIFIED, Loaded, Stale, etag_of, names_with
 from .loaders import Batch, Brought, ManyLoader
+from .outage import OpenReader
 
 __all__ = ("Found", "Supply")
 
@@ -86,7 +87,7 @@ class Supply(Generic[T]):
         self,
         redis: AnyRedis,
         name: str,
-        reader: Reader,
+        reader: Reader | OpenReader,
         contents: Contents[T],
         lifetimes: Lifetimes,
         *,
