@@ -311,7 +311,7 @@ NO_NUMBER = [
 NO_CONTAINER = [b'{"$set":[[]]}', b'{"$set":5}', b'{"$tuple":"ab"}', b'{"$map":[[1]]}', b'{"$map":{"ab":1}}']
 NO_KEY = [b'{"$map":[[[],1]]}', b'{"$uuid":"x"}', b'{"$uuid":1}']
 NO_DATE = [b'{"$datetime":"x"}', b'{"$date":5}', b'{"$time":null}', b'{"$timedelta":[1]}', b'{"$timedelta":[1e99,0,0]}']
-BOMBS = [b"[" * 100_000, b'{"a":' * 100_000, b'{"$tuple":[' * 50_000, b"[" * 5000 + b"]" * 5000, b"1" * 5000]
+BOMBS = [b"[" * 100_000, b'{"a":' * 100_000, b'{"$tuple":[' * 50_000, b"[" * 50_000 + b"]" * 50_000, b"1" * 5000]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from aioredis_patterns.types import Seconds
 
-__all__ = ("delay_ms", "lease_ms", "period_us", "timeout_seconds", "ttl_ms")
+__all__ = ("deadline_seconds", "delay_ms", "lease_ms", "period_us", "timeout_seconds", "ttl_ms")
 
 _TEN_YEARS = 3650 * 86_400
 _MILLISECOND = 0.001
@@ -42,6 +42,14 @@ def timeout_seconds(value: Seconds, name: str = "timeout") -> float:
     if 0 <= seconds <= _TEN_YEARS:
         return float(seconds)
     raise _out_of_range(value, name, "between 0 s and 10 years")
+
+
+def deadline_seconds(value: Seconds, name: str = "deadline") -> float:
+    """The seconds that a call may take: a microsecond to 10 years."""
+    seconds = value if type(value) is float or type(value) is int else _seconds(value, name)
+    if _MICROSECOND <= seconds <= _TEN_YEARS:
+        return seconds
+    raise _out_of_range(value, name, "between 0.000001 s and 10 years")
 
 
 def period_us(value: Seconds, name: str = "period") -> int:

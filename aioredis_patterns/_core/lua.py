@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
-__all__ = ("KNOWN", "Source", "read_source")
+__all__ = ("KNOWN", "Source", "new_source", "read_source")
+
+_COMMENT: Final = re.compile(rb"^ *--.*\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +26,23 @@ KNOWN: Final[dict[str, Source]] = {}
 """Every script imported so far, by SHA1: what a new connection loads before its first command."""
 
 
-def read_source(package: str, name: str, fragments: tuple[str, ...] = ()) -> Source:
-    """Read `<package>/lua/<name>.lua`, with the shared fragments it uses in front."""
+def read_source(package: str, name: str, fragments: tuple[str, ...] = (), calls: tuple[str, ...] = ()) -> Source:
+    """Read `<package>/lua/<name>.lua`, with the shared fragments and the other scripts it uses in front.
+
+    A script that is called becomes a function of its name in the local table `calls`; it takes its KEYS and its ARGV.
+    """
     folder = files(package) / "lua"
-    text = b"\n".join((folder / f"{part}.lua").read_bytes() for part in (*fragments, name))
-    source = Source(name, text, hashlib.sha1(text, usedforsecurity=False).hexdigest())
+    shared = [(folder / f"{part}.lua").read_bytes() for part in (*fragments, *calls, name)]
+    for i, part in enumerate(calls, len(fragments)):
+        code = _COMMENT.sub(b"", shared[i])
+        shared[i] = b"function calls.%s(KEYS, ARGV)\n%send\n" % (part.encode(), code)
+    if calls:
+        shared.insert(len(fragments), b"local calls = {}\n")
+    source = new_source(name, b"\n".join(shared))
     KNOWN[source.sha] = source
     return source
+
+
+def new_source(name: str, text: bytes) -> Source:
+    """The source of a script that new connections do not load by themselves."""
+    return Source(name, text, hashlib.sha1(text, usedforsecurity=False).hexdigest())

@@ -11,23 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from itertools import islice
 from time import monotonic
-from typing import Final, Literal, Protocol, TypeAlias, final
+from typing import Any, Final, Literal, Protocol, TypeAlias, final
 from weakref import ref
 
 from redis.exceptions import RedisError
 
 from aioredis_patterns._core.keys import slot
-from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.tasks import BackgroundTasks
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.cluster import ClusterLink
 from aioredis_patterns.errors import PatternError
-from aioredis_patterns.types import AnyRedis
+from aioredis_patterns.types import AnyRedis, Seconds
 
-__all__ = ("BATCH", "Hold", "LossReason", "Renewals")
+__all__ = ("BATCH", "Hold", "LossReason", "Renewal", "Renewals")
 
 BATCH: Final = 100
 """Holds per script call."""
@@ -37,6 +36,16 @@ _RESOLUTION: Final = 0.001
 
 LossReason: TypeAlias = Literal["expired", "taken", "unreachable"]
 """Why a hold ended: its time ran out, another has it, or Redis did not answer in time."""
+
+
+class Renewal(Protocol):
+    """What renews holds: a script of one server, or what asks several."""
+
+    def taking(self, keys: int) -> Renewal: ...
+
+    def __call__(
+        self, redis: AnyRedis, *keys_and_args: str | bytes | int, deadline: Seconds | None = None
+    ) -> Coroutine[Any, Any, Any]: ...
 
 
 class Hold(Protocol):
@@ -55,7 +64,7 @@ class Hold(Protocol):
     def redis(self) -> AnyRedis: ...
 
     @property
-    def renewal(self) -> Script: ...
+    def renewal(self) -> Renewal: ...
 
     @property
     def key(self) -> str: ...
@@ -189,7 +198,7 @@ def _first(queue: dict[str, ref[Hold]]) -> Hold | None:
 
 def _batches(holds: Iterable[Hold]) -> Iterator[list[Hold]]:
     """What may go into one script call: the same script, in a cluster the same slot, and not too many."""
-    groups: dict[tuple[Script, int], list[Hold]] = {}
+    groups: dict[tuple[Renewal, int], list[Hold]] = {}
     for hold in holds:
         place = slot(hold.key) if isinstance(link_of(hold.redis), ClusterLink) else 0
         groups.setdefault((hold.renewal, place), []).append(hold)

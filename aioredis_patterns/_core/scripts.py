@@ -17,9 +17,10 @@ from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.lane import Lane, forget
 from aioredis_patterns.client.link import RECOVERABLE, Link, Request
 from aioredis_patterns.client.packing import pack_command
-from aioredis_patterns.types import AnyRedis
+from aioredis_patterns.types import AnyRedis, Seconds
 
-from .lua import read_source
+from .durations import deadline_seconds
+from .lua import new_source, read_source
 
 __all__ = ("Script",)
 
@@ -32,6 +33,7 @@ class Script:
         name: The file's name in the room's `lua` folder, without `.lua`.
         keys: How many keys it takes.
         fragments: Names of shared Lua files put in front of it.
+        calls: Names of other scripts of the room that it calls as functions.
         repeatable: It answers the same when it is executed twice (for its token or operation id), so a call whose
             reply was lost is repeated within its deadline. Without it such a call raises `OutcomeUnknownError`.
         lease: It guards a hold, so it takes the lane that no big reply and no backlog stands before.
@@ -46,6 +48,7 @@ class Script:
         *,
         keys: int = 1,
         fragments: tuple[str, ...] = (),
+        calls: tuple[str, ...] = (),
         repeatable: bool = False,
         lease: bool = False,
     ) -> None:
@@ -53,7 +56,7 @@ class Script:
         self.keys = keys
         self.repeatable = repeatable
         self.lease = lease
-        self.source = read_source(package or "", name, fragments)
+        self.source = read_source(package or "", name, fragments, calls)
         self._heads: dict[int, bytes] = {}
 
     def taking(self, keys: int) -> Script:
@@ -63,8 +66,15 @@ class Script:
         other._heads = {}  # noqa: SLF001
         return other
 
+    def followed_by(self, lua: str) -> Script:
+        """The same script with a user's own Lua behind it, which is loaded when it is first called."""
+        other = copy(self)
+        other.source = new_source(self.name, self.source.text + b"\n" + lua.encode())
+        other._heads = {}  # noqa: SLF001
+        return other
+
     def __call__(
-        self, redis: AnyRedis, *keys_and_args: str | bytes | int, deadline: float | None = None
+        self, redis: AnyRedis, *keys_and_args: str | bytes | int, deadline: Seconds | None = None
     ) -> Coroutine[Any, Any, Any]:
         """Call the script: its keys, then its arguments. The reply's strings are bytes.
 
@@ -77,10 +87,10 @@ class Script:
         """
         return self.on(link_of(redis), *keys_and_args, deadline=deadline)
 
-    async def on(self, link: Link, *keys_and_args: str | bytes | int, deadline: float | None = None) -> Any:
+    async def on(self, link: Link, *keys_and_args: str | bytes | int, deadline: Seconds | None = None) -> Any:
         """Call the script on a link that the caller has at hand."""
         lane = link.lease_lane(keys_and_args[0]) if self.lease else link.lane(keys_and_args[0])
-        limit = deadline or lane.deadline
+        limit = lane.deadline if deadline is None else deadline_seconds(deadline)
         if lane.full:
             limit = await lane.room(limit)
         packed = self._pack(keys_and_args)

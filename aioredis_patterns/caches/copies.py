@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, final
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -44,6 +44,7 @@ class Copy:
         return len(self.content) + _OVERHEAD
 
 
+@final
 class Copies:
     """The copies of one cache that belong to one connection.
 
@@ -93,7 +94,7 @@ class Copies:
             self._make_room()
         if not self._checking:
             self._checking = True
-            self.home.loop.call_later(self._check, _look_after, weakref.ref(self))
+            self.home.loop.call_later(self._check, partial(_look_after, weakref.ref(self)))
 
     def _make_room(self) -> None:
         key, copy = next(iter(self.by_key.items()))
@@ -136,7 +137,7 @@ class Copies:
         self._checking = bool(self.by_key)
         if self._checking:
             self.tracking.check(self._check)
-            self.home.loop.call_later(self._check, _look_after, weakref.ref(self))
+            self.home.loop.call_later(self._check, partial(_look_after, weakref.ref(self)))
 
 
 def _tell(reference: weakref.ref[Copies], names: list[bytes] | None) -> None:

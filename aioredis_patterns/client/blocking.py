@@ -101,12 +101,41 @@ class BlockingReads:
             redis.exceptions.ConnectionError: No connection could be opened within the deadline.
             redis.exceptions.ResponseError: The server refused the command.
         """
+        patience = None if block is None else block + MARGIN
+        (reply,) = await self._ask(str(args[0]), [pack_command(args)], patience, asking)
+        return reply
+
+    async def write_and_wait(
+        self, name: str, packed: bytes, key: str, *, replicas: int, wait_ms: int, asking: bool = False
+    ) -> tuple[Any, int]:
+        """Send a command that writes, and WAIT behind it in the same write: WAIT counts its own connection's writes.
+
+        Args:
+            name: Of the command, for what the caller is told.
+            packed: The command.
+            key: Its key, which tells the node in a cluster.
+            replicas: How many have to have it before the time is over.
+            wait_ms: For how long they are waited for.
+            asking: Say ASKING first.
+
+        Returns:
+            The command's reply, and how many replicas have what it wrote.
+
+        Raises:
+            As `call` does.
+        """
+        wait = pack_command(("WAIT", replicas, wait_ms))
+        reply, reached = await self._ask(name, [packed, wait], wait_ms / 1000 + MARGIN, asking)
+        return reply, reached
+
+    async def _ask(self, name: str, commands: list[bytes], patience: float | None, asking: bool) -> list[Any]:
+        """Send commands in one write on a connection that nobody else has meanwhile; their replies."""
         if self._under_way >= self._limit:
             raise TransportError(f"{self._limit} blocking reads are under way, and no more may be at the same time")
         self._under_way += 1
         try:
             line = self._take_idle() or await self._open()
-            return await self._ask(line, args, block, asking)
+            return await self._ask_on(line, name, commands, patience, asking)
         finally:
             self._under_way -= 1
 
@@ -135,28 +164,28 @@ class BlockingReads:
         self._lines.add(line)
         return line
 
-    async def _ask(self, line: _Line, args: tuple[str | bytes | float, ...], block: float | None, asking: bool) -> Any:
-        reply: asyncio.Future[Any] = self._loop.create_future()
+    async def _ask_on(
+        self, line: _Line, name: str, commands: list[bytes], patience: float | None, asking: bool
+    ) -> list[Any]:
+        chunks = [_ASKING, *commands] if asking else commands
+        replies: list[asyncio.Future[Any]] = [self._loop.create_future() for _ in chunks]
+        for reply in replies:
+            forget(reply)  # those behind one that is refused are not fetched
         try:
-            if asking:
-                allowed: asyncio.Future[Any] = self._loop.create_future()
-                forget(allowed)
-                line.wire.send(_ASKING + pack_command(args), [allowed, reply], decode=False)
-            else:
-                line.wire.send(pack_command(args), [reply], decode=False)
-            async with asyncio.timeout(None if block is None else block + MARGIN):
-                answer = await reply
+            line.wire.send(b"".join(chunks), list(replies), decode=False)
+            async with asyncio.timeout(patience):
+                answers = [await reply for reply in replies[-len(commands) :]]
         except ResponseError:
             self._keep(line)
             raise
         except (Unanswered, TimeoutError) as error:
             self._close(line)
-            raise OutcomeUnknownError(str(args[0]), str(error) or f"no reply within {block} s + {MARGIN} s") from error
+            raise OutcomeUnknownError(name, str(error) or f"no reply within {patience} s") from error
         except BaseException:
             self._close(line)
             raise
         self._keep(line)
-        return answer
+        return answers
 
     def _keep(self, line: _Line) -> None:
         line.idle_since = self._loop.time()

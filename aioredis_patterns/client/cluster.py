@@ -34,15 +34,16 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns._core.keys import slot
-from aioredis_patterns.errors import TransportError
 
 from .cluster_blocking import Address, ClusterReads
+from .cluster_tracking import ClusterTracking
 from .dialing import Dialer, plain
 from .lane import Greeting, Lane
 from .link import DEADLINE, Link, Request, verdict
+from .node import Node, NodeLane
 from .packing import pack_command
-from .tracking import Tracking
-from .wire import Unanswered, Wire
+from .tracking import Invalidated, Tracking
+from .wire import Unanswered
 
 __all__ = ("ClusterLink", "connection_options", "slot_of")
 
@@ -57,9 +58,6 @@ _PATIENCE: Final = 2.0
 _PAUSE: Final = 0.1
 """Seconds between two refreshes of the topology."""
 
-_MOMENT: Final = 0.2
-"""Seconds that a client being closed waits for the replies under way."""
-
 _ASKING: Final = pack_command(("ASKING",))
 _CLUSTER_SLOTS: Final = pack_command(("CLUSTER", "SLOTS"))
 _NOT_FOR_SHARING: Final = frozenset(
@@ -72,85 +70,6 @@ _NOT_FOR_SHARING: Final = frozenset(
 
 _Shard = tuple[int, int, list[Address]]
 """First slot, last slot, and the primary followed by its replicas."""
-
-
-class _NodeLane(Lane):
-    """A lane to one node of a cluster, which gives back what it could not write."""
-
-    def __init__(self, link: ClusterLink, dialer: Dialer, address: Address, *, lease: bool) -> None:
-        super().__init__(link, dialer, deadline=link.deadline)
-        self.address = address
-        self.lease = lease
-        self._link = link
-        self._retiring = False
-
-    @property
-    def stuck(self) -> bool:
-        """Whether commands wait for a connection that does not stand."""
-        return self._wire is None and bool(self._outbox)
-
-    @property
-    def _awaited(self) -> list[asyncio.Future[Any]]:
-        """The replies under way that somebody waits for."""
-        return [] if self._wire is None else [reply for reply in self._wire.pending if not reply.done()]
-
-    def give_back(self, reason: str) -> None:
-        """Let the callers of what was not written find the node that has the slot now."""
-        for batch in self._empty_outbox():
-            batch.fail(reason, expired=False)
-        while self._crowd:
-            self._admit()  # they submit here, and are given back as well
-
-    def retire(self) -> None:
-        """Drop the connection as soon as nothing is under way on it."""
-        busy = bool(self._outbox or self._awaited)
-        self._retiring = busy or self._connecting is not None
-        if not busy:
-            self.reset("nothing was under way")
-
-    async def settle(self) -> None:
-        """Wait for the replies that are under way, a moment at most, and stop connecting for nobody."""
-        if self._awaited:
-            await asyncio.wait(self._awaited, timeout=_MOMENT)
-        connecting = self._connecting
-        if connecting is not None and not self._outbox:
-            connecting.cancel()
-            await asyncio.wait([connecting])
-            if self._outbox:
-                self._flush()  # somebody came meanwhile
-
-    def _take(self, wire: Wire) -> None:
-        super()._take(wire)
-        if self._retiring and not self._outbox:
-            self._retiring = False
-            self.reset("nothing was under way any more")
-
-    def _sweep(self) -> None:
-        super()._sweep()
-        if self._retiring and not self._sweeping:
-            self.retire()
-
-    def _connect(self) -> None:
-        super()._connect()
-        self._link.follow()
-
-
-class _Node:
-    """The lanes to one server of the cluster; none of them connects before it has something to send."""
-
-    __slots__ = ("lanes", "lease_lane")
-
-    def __init__(self, link: ClusterLink, address: Address, dialer: partial[Dialer], lanes: int) -> None:
-        self.lanes = [_NodeLane(link, dialer(), address, lease=False) for _ in range(lanes)]
-        self.lease_lane = _NodeLane(link, dialer(), address, lease=True)
-
-    @property
-    def all(self) -> list[_NodeLane]:
-        return [*self.lanes, self.lease_lane]
-
-    def lane(self, number: int, *, lease: bool) -> _NodeLane:
-        """The lane of a slot."""
-        return self.lease_lane if lease else self.lanes[number % len(self.lanes)]
 
 
 class ClusterLink(Link):
@@ -179,16 +98,17 @@ class ClusterLink(Link):
         self._options = connection_options(cluster)
         self._remap = cluster.nodes_manager.remap_host_port
         self._lanes_each = lanes
-        self._starts: list[Address] = [
-            (node.host, int(node.port)) for node in cluster.nodes_manager.startup_nodes.values()
-        ]
-        self._nodes: dict[Address, _Node] = {}
+        manager = cluster.nodes_manager
+        known = (*manager.startup_nodes.values(), *manager.nodes_cache.values())
+        self._starts: list[Address] = list(dict.fromkeys((node.host, int(node.port)) for node in known))
+        self._nodes: dict[Address, Node] = {}
         self._members: list[Address] = []  # of the last answer, replicas included
         self._owners = [self._node(random.choice(self._starts))] * _SLOT_COUNT
         self._outdated = False
         self._following: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
         self._reads: ClusterReads | None = None
+        self._tracked: ClusterTracking | None = None
 
     # Where a command goes --------------------------------------------------------------------------------------------
 
@@ -228,35 +148,53 @@ class ClusterLink(Link):
         return self._reads
 
     @property
-    def tracking(self) -> Tracking:
-        """Not to be had: each node tells of its own keys only.
+    def tracking(self) -> ClusterTracking:  # type: ignore[override]
+        """The connections of tracked reads, which tell of changes, one to each node that is read."""
+        if self._tracked is None:
+            self._tracked = ClusterTracking(self)
+        return self._tracked
 
-        Raises:
-            TransportError: Always.
-        """
-        raise TransportError("tracked reads need one server or a primary behind Sentinels, not a cluster")
+    def tracking_at(self, address: Address, told: Invalidated) -> Tracking:
+        """The connection of tracked reads to one node."""
+        node = self._node(address)
+        if node.tracking is None:
+            dialer = Dialer(partial(self.connection_to, address), timeout=self.deadline, protocol=3)
+            node.tracking = Tracking(
+                partial(NodeLane, dialer=dialer, address=address, deadline=self.deadline, follow=self.follow),
+                partial(Link.greeting, self),
+            )
+            node.tracking.listen(told)
+        return node.tracking
 
-    def _node(self, address: Address) -> _Node:
+    def all_tracking(self) -> list[Tracking]:
+        """Those of the nodes that were read."""
+        return [node.tracking for node in self._nodes.values() if node.tracking is not None]
+
+    def _node(self, address: Address) -> Node:
         node = self._nodes.get(address)
         if node is None:
-            make = partial(self.connection_to, address)
-            dialer = partial(Dialer, make, timeout=self.deadline, encoding=self._encoding, errors=self._errors)
-            node = self._nodes[address] = _Node(self, address, dialer, self._lanes_each)
+            node = self._nodes[address] = Node(partial(self._lane_to, address), self._lanes_each)
         return node
+
+    def _lane_to(self, address: Address, lease: bool) -> NodeLane:
+        make = partial(self.connection_to, address)
+        dialer = Dialer(make, timeout=self.deadline, encoding=self._encoding, errors=self._errors)
+        return NodeLane(self, dialer, address, deadline=self.deadline, follow=self.follow, lease=lease)
 
     def connection_to(self, address: Address) -> AbstractConnection:
         """An unconnected connection, with the user's options."""
         return self._connection_class(host=address[0], port=address[1], **self._options)
 
     def _make_to_any(self) -> AbstractConnection:
-        return self.connection_to(self._candidates()[0])
+        candidates = self._candidates()
+        return self.connection_to(random.choice([at for at in candidates if not self._seems_away(at)] or candidates))
 
     # A call that got no answer ---------------------------------------------------------------------------------------
 
     def _judge(self, error: Exception, lane: Lane, request: Request) -> tuple[Lane, list[bytes]]:
-        number, lease = slot_of(request.key), cast(_NodeLane, lane).lease
+        number, lease = slot_of(request.key), cast(NodeLane, lane).lease
         if isinstance(error, AskError):
-            node = self._node(self.redirect(error, cast(_NodeLane, lane).address))
+            node = self._node(self.redirect(error, cast(NodeLane, lane).address))
             chunks = [request.packed] if isinstance(error, MovedError) else [_ASKING, request.packed]
             return node.lane(number, lease=lease), chunks
         if isinstance(error, Unanswered):
@@ -274,6 +212,7 @@ class ClusterLink(Link):
         address = self._mapped(error.host or asked[0], error.port)
         if isinstance(error, MovedError):
             self._owners[error.slot_id] = self._node(address)
+            self._tell_of_move()
             self.follow()
         return address
 
@@ -283,7 +222,7 @@ class ClusterLink(Link):
         """The first connection asks for the topology before anything else: who has had one answer knows it."""
         commands = super().greeting(lane)
         if not self._known.is_set():
-            address = cast(_NodeLane, lane).address
+            address = cast(NodeLane, lane).address
             commands.append((_CLUSTER_SLOTS, lambda shards: self._adopt(self._shards(shards, address))))
         return commands
 
@@ -370,9 +309,16 @@ class ClusterLink(Link):
                     lane.retire()
                 elif changed and lane.stuck:
                     lane.give_back("not sent before the cluster changed")
+        if changed:
+            self._tell_of_move()
         self._known.set()
 
-    def _all_lanes(self) -> list[_NodeLane]:
+    def _tell_of_move(self) -> None:
+        """Nobody tells of changes to a slot at a node that it has left."""
+        if self._tracked is not None:
+            self._tracked.tell(None)
+
+    def _all_lanes(self) -> list[NodeLane]:
         return [lane for node in self._nodes.values() for lane in node.all]
 
     # The end ---------------------------------------------------------------------------------------------------------

@@ -43,27 +43,31 @@ class Owners(Protocol):
     def connection_to(self, address: Address) -> AbstractConnection: ...
 
 
-async def at_owner(owners: Owners, key: Any, attempt: Callable[[Address, bool], Awaitable[T]]) -> T:
+async def at_owner(
+    owners: Owners, key: Any, attempt: Callable[[Address, bool], Awaitable[T]], deadline: float | None = None
+) -> T:
     """Do something at the node that owns a key, elsewhere when it is refused there, until the deadline.
 
     Args:
         owners: Knows who owns which slot.
         key: The key.
         attempt: Called with the node's address, and whether to say ASKING first.
+        deadline: Seconds that it may take; the owners' when None.
 
     Returns:
         What the attempt gave that was not refused.
     """
     address, asking = owners.address(key), False
-    expires = owners.loop.time() + owners.deadline
+    limit = owners.deadline if deadline is None else deadline
+    expires = owners.loop.time() + limit
     while True:
         began = owners.loop.time()
         try:
             return await attempt(address, asking)
         except _NOT_EXECUTED as error:
             now = owners.loop.time()
-            if now - began > owners.deadline:
-                expires = now + owners.deadline  # it was accepted, and refused after it had blocked
+            if now - began > limit:
+                expires = now + limit  # it was accepted, and refused after it had blocked
             if now >= expires:
                 raise
             if isinstance(error, AskError):
@@ -108,6 +112,17 @@ class ClusterReads:
         return await at_owner(
             self._owners, key, lambda at, asking: self._reads(at).call(*args, block=block, asking=asking)
         )
+
+    async def write_and_wait(
+        self, name: str, packed: bytes, key: str, *, replicas: int, wait_ms: int
+    ) -> tuple[Any, int]:
+        """Send a command that writes to the owner of its key, and WAIT behind it, as `BlockingReads` does."""
+
+        async def attempt(address: Address, asking: bool) -> tuple[Any, int]:
+            reads = self._reads(address)
+            return await reads.write_and_wait(name, packed, key, replicas=replicas, wait_ms=wait_ms, asking=asking)
+
+        return await at_owner(self._owners, key, attempt)
 
     def _reads(self, address: Address) -> BlockingReads:
         reads = self._nodes.get(address)

@@ -10,7 +10,8 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 
-from aioredis_patterns._core.durations import lease_ms
+from aioredis_patterns._core.durations import deadline_seconds
+from aioredis_patterns.types import Seconds
 
 from .link import DEADLINE
 from .pipelined import PipelinedRedis
@@ -31,7 +32,7 @@ _DEFAULT_PORT: Final = 6379
 _DEFAULT_SENTINEL_PORT: Final = 26_379
 
 
-def connect(url: str, *, deadline: float = DEADLINE, lanes: int = 1, **redis_py_options: Any) -> PipelinedRedis:
+def connect(url: str, *, deadline: Seconds = DEADLINE, lanes: int = 1, **redis_py_options: Any) -> PipelinedRedis:
     """A client of redis-py's that shares one connection, for a server, a cluster or a primary behind Sentinels.
 
     ================================================  =================================================================
@@ -71,14 +72,11 @@ def connect(url: str, *, deadline: float = DEADLINE, lanes: int = 1, **redis_py_
         True
         b'hello'
     """
-    lease_ms(deadline, "deadline")
-    if lanes < 1:
-        raise ValueError(f"lanes must be 1 or more, not {lanes!r}")
     parts = _URL.fullmatch(url)
     kind = "" if parts is None else parts["scheme"]
     if parts is None or kind not in _MAKERS:
         raise ValueError(f"{_without_password(url)!r} is no URL of Redis; there are: {_FORMS}")
-    return _MAKERS[kind](parts, deadline, lanes, redis_py_options)
+    return _MAKERS[kind](parts, deadline_seconds(deadline), lanes, redis_py_options)
 
 
 def _standalone(parts: re.Match[str], deadline: float, lanes: int, options: dict[str, Any]) -> PipelinedRedis:

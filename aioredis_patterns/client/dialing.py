@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import (
@@ -23,10 +24,13 @@ __all__ = ("Dialer", "plain")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 _SHORTEST_ATTEMPT = 1.0
+_REFUSALS = (AuthenticationError, AuthorizationError, ResponseError, DataError)
+# AttributeError, TypeError: asyncio streams raise them when the peer closes during a write.
+_PASSING = (RedisError, OSError, AttributeError, TypeError)
 
 
 def plain(connection: AbstractConnection, protocol: int | None = None) -> AbstractConnection:
-    """Prepare a connection of the user's pool for sharing: nothing sent twice, no maintenance pushes.
+    """Prepare a connection of the user's pool for sharing: nothing sent twice, no maintenance pushes, our deadlines.
 
     It speaks the protocol that the user's own connections speak, so that replies keep the shapes redis-py expects;
     3 is for what lives on pushes.
@@ -34,6 +38,7 @@ def plain(connection: AbstractConnection, protocol: int | None = None) -> Abstra
     connection.retry = never_again()
     connection.protocol = protocol or connection.protocol
     connection.maint_notifications_config = None
+    connection.socket_timeout = None  # under which redis-py may lose a cancellation before Python 3.12
     connection.health_check_interval = 0
     return connection
 
@@ -50,6 +55,9 @@ class Dialer:
         protocol: The protocol's version; what the user's connections speak when None.
     """
 
+    before: Callable[[AbstractConnection], Awaitable[None]] | None = None
+    """Awaited with each connection after its handshake, before the wire takes it over."""
+
     def __init__(
         self,
         make: Callable[[], AbstractConnection],
@@ -60,6 +68,9 @@ class Dialer:
         protocol: int | None = None,
     ) -> None:
         self.last_error: Exception | None = None
+        self._refusal: Exception | None = None
+        self._refused_for = _FIRST_PAUSE
+        self._again_at = 0.0
         self._make = make
         self._timeout = max(timeout, _SHORTEST_ATTEMPT)
         self._protocol = protocol
@@ -69,35 +80,50 @@ class Dialer:
         """Give a wire, or None when nobody waits any more.
 
         Raises:
-            AuthenticationError, ResponseError: The server refuses this client for good.
+            AuthenticationError, ResponseError: The server refuses this client for good, or did a moment ago.
+            Exception: What the user's own part of the handshake raised.
         """
         pause = _FIRST_PAUSE
         while waited_for():
+            self._check_refusal()
             try:
                 return await self._open(owner)
-            except (RedisError, OSError, AttributeError, TypeError) as error:
-                # AttributeError, TypeError: asyncio streams raise them when the peer closes during a write.
+            except Exception as error:
                 self.last_error = error
                 if _for_good(error):
+                    self._refused_with(error)
                     raise
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause = min(pause * 2, _LONGEST_PAUSE)
         return None
+
+    def _check_refusal(self) -> None:
+        """Whoever comes right after a refusal gets the same one: the server is not asked for each of them."""
+        if self._refusal is not None and time.monotonic() < self._again_at:
+            raise self._refusal.with_traceback(None)
+
+    def _refused_with(self, error: Exception) -> None:
+        self._refusal = error
+        self._refused_for = min(self._refused_for * 2, _LONGEST_PAUSE)
+        self._again_at = time.monotonic() + self._refused_for * random.uniform(0.5, 1)
 
     async def _open(self, owner: Owner) -> Wire:
         connection = plain(self._make(), self._protocol)
         try:
             async with asyncio.timeout(self._timeout):
                 await connection.connect()
+                if self.before is not None:
+                    await self.before(connection)
             wire = Wire(connection, owner, self._encoding, self._errors)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        self.last_error = None
+        self.last_error = self._refusal = None
+        self._refused_for = _FIRST_PAUSE
         return wire
 
 
 def _for_good(error: Exception) -> bool:
     if isinstance(error, BusyLoadingError):
         return False
-    return isinstance(error, AuthenticationError | AuthorizationError | ResponseError | DataError)
+    return isinstance(error, _REFUSALS) or not isinstance(error, _PASSING)

@@ -33,6 +33,7 @@ __all__ = (
     "Greeting",
     "Host",
     "IN_FLIGHT",
+    "LONGEST_PATIENCE",
     "Lane",
     "LaneStatistics",
     "PATIENCE",
@@ -57,6 +58,9 @@ ADMITTED = 16
 
 PATIENCE = 1.0
 """Seconds of silence that a connection is granted at least: a short deadline is the caller's, not the connection's."""
+
+LONGEST_PATIENCE = 30.0
+"""Seconds of silence beyond which not even a call that may take longer keeps a connection."""
 
 Greeting = list[tuple[bytes, "Callable[[Any], None] | None"]]
 """Packed commands to send first on a new connection, each with what takes its reply."""
@@ -104,7 +108,9 @@ class Lane:
         self.deadline = deadline
         self.expires = 0.0  # when the call submitted last gives up, on the loop's clock
         self.full = False  # callers have to wait for `room` before they submit
-        self.identity: tuple[str, str] | None = None  # id and address of the connection, as the server knows them
+        # Id of the connection, and its address as the server knows it; on a Unix socket the run of the server instead.
+        self.identity: tuple[str, str] | None = None
+        self.server = ""  # that run
         self._host, self._dialer = host, dialer
         # Half the cost of loop.create_future(), which is a method around the same call.
         self._new_future: Callable[[], asyncio.Future[Any]] = partial(asyncio.Future, loop=self.loop)
@@ -249,7 +255,7 @@ class Lane:
     def _sweep(self) -> None:
         self._close_batch()  # what is no longer watched takes no further call
         now = self.loop.time()
-        patience = max(PATIENCE, self.deadline, *self._watched)
+        patience = max(PATIENCE, self.deadline, min(max(self._watched, default=0), LONGEST_PATIENCE))
         for deadline, batches in list(self._watched.items()):
             while batches and (batches[0].finished() or batches[0].expires <= now):
                 self._expire(batches.popleft())
@@ -318,6 +324,7 @@ class Lane:
         greeting = self._host.greeting(self)
         futures = [self._handing_to(take) for _, take in greeting]
         wire.send(b"".join(packed for packed, _ in greeting), futures, decode=False)
+        wire.greeted = wire.sent
         self._host.on_connected(self)
 
     def _handing_to(self, take: Callable[[Any], None] | None) -> asyncio.Future[Any]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 from redis.exceptions import (
     AskError,
     BusyLoadingError,
     ClusterDownError,
     NoScriptError,
     ReadOnlyError,
+    ResponseError,
     TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -41,6 +45,8 @@ DEADLINE = 5.0
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
 
+_SUSPICIONS = 4
+"""How often the connection may be lost over the reply to one call, as when it is more than the server will hold."""
 
 RECOVERABLE: Final = (
     Unanswered,
@@ -137,12 +143,14 @@ class Link:
         """The connection of tracked reads, which tells of changes."""
         if self._tracking is None:
             dialer = Dialer(self._make, timeout=self.deadline, protocol=3)
-            self._tracking = Tracking(dialer, self.greeting, deadline=self.deadline)
+            self._tracking = Tracking(partial(Lane, dialer=dialer, deadline=self.deadline), self.greeting)
         return self._tracking
 
     def _new_lane(self) -> Lane:
         dialer = Dialer(self._make, timeout=self.deadline, encoding=self._encoding, errors=self._errors)
-        return Lane(self, dialer, deadline=self.deadline)
+        lane = Lane(self, dialer, deadline=self.deadline)
+        dialer.before = partial(_end_former, lane)
+        return lane
 
     def lane(self, key: Any) -> Lane:
         """The lane that carries this key's commands."""
@@ -161,8 +169,9 @@ class Link:
         """First the end of the connection before, so that nothing it still buffers is executed after this."""
         commands: Greeting = []
         if lane.identity is not None:
-            client_id, address = lane.identity
-            commands.append((pack_command(("CLIENT", "KILL", "ID", client_id, "ADDR", address)), None))
+            client_id, place = lane.identity
+            if ":" in place:
+                commands.append((pack_command(("CLIENT", "KILL", "ID", client_id, "ADDR", place)), None))
         commands.append((pack_command(("CLIENT", "INFO")), lambda info: _remember(lane, info)))
         commands += [(pack_command(("SCRIPT", "LOAD", source.text)), None) for source in KNOWN.values()]
         return commands
@@ -183,8 +192,11 @@ class Link:
             redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: It was not executed, or only read.
             redis.exceptions.ResponseError: The server's last word.
         """
-        pause, closings = 0.0, self._closings
+        pause, closings, suspicions = 0.0, self._closings, 0
         while True:
+            suspicions += isinstance(error, Unanswered) and error.suspect
+            if suspicions == _SUSPICIONS and request.repeatable:
+                raise RedisConnectionError(f"{request.name}: its connection was lost {suspicions} times: {error}")
             lane, chunks = self._judge(error, lane, request)
             left = request.expires - self.loop.time() - pause
             if left <= 0:
@@ -249,6 +261,30 @@ def tag_of(key: Any) -> str:
 def _remember(lane: Lane, info: Any) -> None:
     text = info.decode("latin-1") if isinstance(info, bytes) else info
     fields = dict(part.split("=", 1) for part in text.split() if "=" in part)
-    # Every client of a Unix socket has the same address, and after a restart of the server its id may be another's.
-    if "id" in fields and not fields.get("addr", ":0").endswith(":0"):
-        lane.identity = (fields["id"], fields["addr"])
+    # After a restart of the server an id may be another's, and every client of a Unix socket has the same address.
+    place = fields.get("addr", ":0")
+    place = lane.server if place.endswith(":0") else place
+    if "id" in fields and place:
+        lane.identity = (fields["id"], place)
+
+
+async def _end_former(lane: Lane, connection: AbstractConnection) -> None:
+    """On a Unix socket, end the connection before, if this is still the server that it was made to."""
+    if not isinstance(connection, UnixDomainSocketConnection):
+        return  # the greeting does it, in no time of its own
+    lane.server = await _run_of(connection)
+    if lane.identity is not None and lane.identity[1] == lane.server:
+        await connection.send_command("CLIENT", "KILL", "ID", lane.identity[0])
+        with suppress(ResponseError):
+            await connection.read_response()
+
+
+async def _run_of(connection: AbstractConnection) -> str:
+    """The name that a server gives itself at each start; nothing where this user may not ask for it."""
+    await connection.send_command("INFO", "server")
+    try:
+        text: Any = await connection.read_response(disable_decoding=True)
+    except ResponseError:
+        return ""
+    found = re.search(rb"run_id:(\w+)", text)
+    return found[1].decode() if found else ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio.client import Pipeline
+from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -14,7 +15,7 @@ from redis.exceptions import WatchError
 
 from aioredis_patterns.errors import OutcomeUnknownError
 
-from .redis_py import never_again
+from .redis_py import connection_from, never_again
 from .routes import READ, find_flags
 
 __all__ = ("OncePipeline",)
@@ -27,7 +28,7 @@ class OncePipeline(Pipeline):
     """
 
     deadline: float
-    _users_retry: Retry | None = None
+    _users_options: tuple[Retry, float | None] | None = None
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         """Execute what was queued, on one connection of the pool.
@@ -74,15 +75,29 @@ class OncePipeline(Pipeline):
     async def reset(self) -> None:  # type: ignore[override]  # redis-py's own pipeline does so too
         """Give the connection back as it was taken, or drop it when the server does not answer within the deadline."""
         if self.connection is not None:
-            if self._users_retry is not None:
-                self.connection.retry, self._users_retry = self._users_retry, None
+            if self._users_options is not None:
+                self.connection.retry, self.connection.socket_timeout = self._users_options
+                self._users_options = None
             self.watching = self.watching and self.connection.is_connected  # a lost connection watches nothing
-        with suppress(TimeoutError, RedisTimeoutError):
-            async with asyncio.timeout(self.deadline):
-                await super().reset()  # type: ignore[no-untyped-call]
+        try:
+            with suppress(TimeoutError, RedisTimeoutError):
+                async with asyncio.timeout(self.deadline):
+                    await super().reset()  # type: ignore[no-untyped-call]
+        finally:
+            await self._drop_connection()
+
+    async def _drop_connection(self) -> None:
+        """Before 8.1, redis-py keeps a connection on which UNWATCH has failed, and its unread reply."""
+        if self.connection is not None:
+            connection, self.connection = self.connection, None
+            self.watching = self.explicit_transaction = False
+            await connection.disconnect(nowait=True)
+            await self.connection_pool.release(connection)
 
     async def _take_connection(self) -> None:
         if self.connection is None:
-            connection = await self.connection_pool.get_connection()
-            self._users_retry, connection.retry = connection.retry, never_again()
-            self.connection = connection  # pyright: ignore[reportAttributeAccessIssue]
+            connection = await connection_from(self.connection_pool)
+            self._users_options = connection.retry, connection.socket_timeout
+            # The deadline counts; before Python 3.12 redis-py may lose a cancellation where there is a socket_timeout.
+            connection.retry, connection.socket_timeout = never_again(), None
+            self.connection = cast(Connection, connection)

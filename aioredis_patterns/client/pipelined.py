@@ -10,6 +10,9 @@ from redis.asyncio import Redis
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ResponseError
 
+from aioredis_patterns._core.durations import deadline_seconds
+from aioredis_patterns.types import Seconds
+
 from .attach import link_of
 from .lane import Lane
 from .link import DEADLINE, RECOVERABLE, Request
@@ -54,11 +57,13 @@ class PipelinedRedis(Redis):
         ['hello', 5]
     """
 
-    def __init__(self, *, deadline: float = DEADLINE, lanes: int = 1, **redis_py_options: Any) -> None:
+    def __init__(self, *, deadline: Seconds = DEADLINE, lanes: int = 1, **redis_py_options: Any) -> None:
         if redis_py_options.get("connection_pool") is None:
             redis_py_options = careful_options() | redis_py_options
+        if lanes < 1:
+            raise ValueError(f"lanes must be 1 or more, not {lanes!r}")
         super().__init__(**redis_py_options)
-        self.deadline = deadline
+        self.deadline = deadline_seconds(deadline)
         self.lanes = lanes
         self._route = _Route(self)
 

@@ -8,14 +8,17 @@ from typing import Any, Final, NoReturn, cast
 
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.client import Monitor
-from redis.asyncio.cluster import ClusterNode, ClusterPipeline
+from redis.asyncio.cluster import ClusterNode
 from redis.client import NEVER_DECODE
 
 from aioredis_patterns.errors import TransportError
+from aioredis_patterns.types import Seconds
 
 from .attach import close_link, link_of
 from .cluster import ClusterLink, connection_options
 from .cluster_blocking import Address, at_owner
+from .cluster_pipeline import OnceClusterPipeline
+from .lane import SWEEP, Lane
 from .link import DEADLINE, Request, verdict
 from .pipeline import OncePipeline
 from .pipelined import PipelinedRedis, find_callback, shaped
@@ -60,7 +63,7 @@ class PipelinedCluster(PipelinedRedis):
     A command goes to the node that owns its first key's slot; one with several keys in different slots is refused by
     the server with CROSSSLOT. DBSIZE, KEYS, FLUSHALL, FLUSHDB, SCRIPT LOAD, EXISTS and FLUSH go to every primary and
     come back as one reply; other commands without a key go to one node. `pipeline()` and `pubsub()` are those of
-    redis-py's `RedisCluster`, built with its retries off.
+    redis-py's `RedisCluster`, built with its retries off; a pipeline ends within the deadline.
 
     Promise: that of `PipelinedRedis`, across MOVED, ASK, TRYAGAIN, CLUSTERDOWN and failover: what was not executed is
     sent to where the slot is now, until the deadline.
@@ -81,7 +84,7 @@ class PipelinedCluster(PipelinedRedis):
     """redis-py's own client of the same cluster, with its retries off."""
 
     def __init__(
-        self, nodes: Sequence[Address], *, deadline: float = DEADLINE, lanes: int = 1, **redis_py_options: Any
+        self, nodes: Sequence[Address], *, deadline: Seconds = DEADLINE, lanes: int = 1, **redis_py_options: Any
     ) -> None:
         starts = [ClusterNode(host, port) for host, port in nodes]
         self.cluster_client = RedisCluster(startup_nodes=starts, **(careful_options() | redis_py_options))
@@ -103,13 +106,14 @@ class PipelinedCluster(PipelinedRedis):
     async def _execute_on_all(
         self, merge: Callable[[list[Any]], Any], args: tuple[Any, ...], options: dict[str, Any]
     ) -> Any:
-        name = args[0]
+        name, link = args[0], self._link
+        expires = link.loop.time() + self.deadline
+        lanes = await link.primaries(self.deadline)
         packed = self._route.pack((*name.split(), *args[1:]))
-        lanes = await self._link.primaries(self.deadline)
         decode = self._route.decodes and NEVER_DECODE not in options
-        futures = [lane.submit(packed, self.deadline, decode) for lane in lanes]
-        request = Request(name, packed, lanes[0].expires, "", repeatable=bool((find_flags(name) or 0) & READ))
-        replies = await asyncio.gather(*futures, return_exceptions=True)
+        asked = (_ask(lane, packed, expires, decode) for lane in lanes)
+        request = Request(name, packed, expires, "", repeatable=bool((find_flags(name) or 0) & READ))
+        replies = await asyncio.gather(*asked, return_exceptions=True)
         for lane, reply in zip(lanes, replies, strict=True):
             if isinstance(reply, BaseException):
                 raise verdict(reply, lane, request) if isinstance(reply, Unanswered) else reply
@@ -157,9 +161,10 @@ class PipelinedCluster(PipelinedRedis):
 
     def pipeline(  # type: ignore[override]
         self, transaction: bool | None = None, shard_hint: str | None = None
-    ) -> ClusterPipeline:
+    ) -> OnceClusterPipeline:
         """A pipeline of redis-py's cluster client; with `transaction=True` all its keys are in one slot."""
-        return self.cluster_client.pipeline(transaction, shard_hint)
+        self.cluster_client.pipeline(transaction, shard_hint)  # refuses what it does not support
+        return OnceClusterPipeline(self.cluster_client, transaction, self.deadline)  # type: ignore[abstract]
 
     def pubsub(self, **options: Any) -> Any:
         """A subscriber of redis-py's cluster client; before redis-py 8, of one node, which hears what any publishes."""
@@ -188,6 +193,13 @@ class PipelinedCluster(PipelinedRedis):
         for pool in self._pools.values():
             await pool.disconnect()
         await self.cluster_client.aclose()
+
+
+async def _ask(lane: Lane, packed: bytes, expires: float, decode: bool) -> Any:
+    left = max(round(expires - lane.loop.time(), 2), SWEEP)
+    if lane.full:
+        left = await lane.room(left)
+    return await lane.submit(packed, left, decode)
 
 
 def _refuse(what: str) -> NoReturn:

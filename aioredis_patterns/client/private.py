@@ -20,6 +20,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns.errors import OutcomeUnknownError
 
+from .redis_py import connection_from
 from .routes import READ, blocking_time, find_flags, is_stateful
 
 __all__ = ("execute_private",)
@@ -41,7 +42,7 @@ async def execute_private(redis: Redis, args: tuple[Any, ...], options: dict[str
         async with (
             asyncio.timeout(None if block is None else deadline + block),
             _borrowed(redis) as connection,
-            _patient(connection, block),
+            _patient(connection),
         ):
             written = True
             return await redis._send_command_parse_response(connection, args[0], *args, **options)
@@ -59,7 +60,7 @@ async def execute_private(redis: Redis, args: tuple[Any, ...], options: dict[str
 async def _borrowed(redis: Redis) -> AsyncIterator[AbstractConnection]:
     await redis.initialize()
     if redis.connection is None:
-        connection = await redis.connection_pool.get_connection()
+        connection = await connection_from(redis.connection_pool)
         try:
             yield connection
         finally:
@@ -72,16 +73,22 @@ async def _borrowed(redis: Redis) -> AsyncIterator[AbstractConnection]:
 
 async def _revive(connection: AbstractConnection) -> None:
     """Reconnect before anything is written to a connection that the server has closed meanwhile."""
-    if connection.is_connected and await connection.can_read():
+    can_read = getattr(connection, "can_read", None) or connection.can_read_destructive  # as it was called up to 7
+    try:
+        good = not connection.is_connected or not await can_read()
+    except RedisConnectionError:
+        good = False
+    if not good:
         await connection.disconnect(nowait=True)
 
 
 @asynccontextmanager
-async def _patient(connection: AbstractConnection, block: float | None) -> AsyncIterator[None]:
-    """Let the connection be silent for as long as the command may block; the deadline around it still counts."""
-    if block == 0:
-        yield
-        return
+async def _patient(connection: AbstractConnection) -> AsyncIterator[None]:
+    """Leave it to the deadline how long the call may take: a blocking read is silent for longer than a socket may be.
+
+    And before Python 3.12 `asyncio.wait_for`, under which redis-py writes where there is such a timeout, may lose a
+    cancellation.
+    """
     timeout, connection.socket_timeout = connection.socket_timeout, None
     try:
         yield

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from typing import Any
+from typing import Any, cast
 
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-__all__ = ("careful_options", "never_again")
+__all__ = ("careful_options", "connection_from", "never_again")
 
 
 def never_again() -> Retry:
     """The retry policy that sends nothing a second time."""
     return Retry(NoBackoff(), 0)
+
+
+async def connection_from(pool: ConnectionPool) -> AbstractConnection:
+    """A connection of the pool; a cancellation that came during its handshake goes on.
+
+    Before Python 3.12 `asyncio.wait_for`, under which redis-py writes, may lose it.
+    """
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
+    cancellations = task.cancelling()
+    connection: AbstractConnection = await pool.get_connection()
+    if task.cancelling() > cancellations:
+        await pool.release(connection)
+        raise asyncio.CancelledError
+    return connection
 
 
 def careful_options() -> dict[str, Any]:

@@ -23,7 +23,6 @@ from functools import partial
 from typing import Any, Final, final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns._core.keys import PREFIX
@@ -148,9 +147,10 @@ class Subscriptions:
         wanted = None if topic is None else topic.encode()
         station = self._join(channel.encode(), wanted, bell)
         try:
-            if not station.ready.done():
-                await self._confirmed(station)
-            station.ready.result()
+            ready = station.ready  # another takes its place when the connection is lost before this task goes on
+            if not ready.done():
+                await self._confirmed(ready)
+            ready.result()
             yield bell
         finally:
             self._leave(station, wanted, bell)
@@ -167,8 +167,8 @@ class Subscriptions:
             self._connect()
         return station
 
-    async def _confirmed(self, station: _Station) -> None:
-        done, _ = await asyncio.wait((station.ready,), timeout=self._deadline)
+    async def _confirmed(self, ready: asyncio.Future[None]) -> None:
+        done, _ = await asyncio.wait((ready,), timeout=self._deadline)
         if done:
             return
         if self._dialer.last_error is not None:
@@ -237,12 +237,13 @@ class Subscriptions:
     def _connect(self) -> None:
         if self._connecting is None:
             context = contextvars.Context()
-            self._connecting = self._loop.create_task(self._dial(), name="redis subscribing", context=context)
+            # Not by the loop's factory: an eager one may end the task before it is remembered as connecting.
+            self._connecting = asyncio.Task(self._dial(), loop=self._loop, name="redis subscribing", context=context)
 
     async def _dial(self) -> None:
         try:
             wire = await self._dialer.dial(self, lambda: self._listeners > 0)
-        except RedisError as error:  # refused for good: nobody has to wait for the deadline to hear of it
+        except Exception as error:  # noqa: BLE001 - refused for good: nobody has to wait for the deadline to hear of it
             self._refuse_all(error)
         else:
             if wire is not None:

@@ -8,14 +8,18 @@ so every listener is told to forget everything, as it is after FLUSHALL.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
 from aioredis_patterns.errors import TransportError
 
-from .dialing import Dialer
-from .lane import Greeting, Lane, forget
+from .lane import Greeting, Host, Lane
 from .packing import pack_command
+from .wire import Unanswered
 
 __all__ = ("Invalidated", "Tracking")
 
@@ -35,15 +39,14 @@ class Tracking:
     died without a sign is noticed when a read is due: `check` bounds that time.
 
     Args:
-        dialer: Opens RESP3 connections.
+        make_lane: Makes a lane of RESP3 connections for its host, this one.
         greeting: What is sent first on every connection, before tracking is switched on.
-        deadline: Seconds that a read may take.
     """
 
     rediscovers = False
 
-    def __init__(self, dialer: Dialer, greeting: Callable[[Lane], Greeting], *, deadline: float) -> None:
-        self.lane = Lane(self, dialer, deadline=deadline)
+    def __init__(self, make_lane: Callable[[Host], Lane], greeting: Callable[[Lane], Greeting]) -> None:
+        self.lane = make_lane(self)
         self._greeting = greeting
         self._tracks = False
         self._listeners: set[Invalidated] = set()
@@ -56,20 +59,36 @@ class Tracking:
         """Tell it no more."""
         self._listeners.discard(listener)
 
-    async def read(self, packed: bytes, deadline: float) -> Any:
+    async def read(self, packed: bytes, deadline: float, key: Any = "") -> Any:
         """Send a packed command that reads; the server remembers the keys it touched.
+
+        Args:
+            packed: The command.
+            deadline: Seconds that it may take.
+            key: Decides in a cluster which node is asked.
 
         Raises:
             TransportError: The server does not tell this client of changes.
+            redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: There was no reply.
         """
-        reply = await self.lane.submit_whole([_THIS_READ, packed], deadline)
+        limit = await self.lane.room(deadline) if self.lane.full else deadline
+        try:
+            reply = await self.lane.submit_whole([_THIS_READ, packed], limit)
+        except Unanswered as error:
+            kind = RedisTimeoutError if error.expired else RedisConnectionError
+            raise kind(f"tracked read: {error}") from self.lane.last_error
         if not self._tracks:
             raise TransportError("the server refuses CLIENT TRACKING to this client, so no copy can be kept of a read")
         return reply
 
     def check(self, deadline: float) -> None:
         """Ask for a sign of life: a connection that gives none within the deadline is dropped, and None is told."""
-        forget(self.lane.submit(pack_command(("PING",)), deadline))
+        self.lane.submit(pack_command(("PING",)), deadline).add_done_callback(self._checked)
+
+    def _checked(self, sign: asyncio.Future[Any]) -> None:
+        error = None if sign.cancelled() else sign.exception()
+        if isinstance(error, Unanswered) and error.written and error.expired:
+            self.lane.reset("it gave no sign of life")
 
     # What the lane asks and tells ------------------------------------------------------------------------------------
 

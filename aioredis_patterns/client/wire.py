@@ -32,13 +32,15 @@ class Unanswered(Exception):  # noqa: N818 - it is caught here and never reaches
         reason: What happened.
         written: Whether the command had been handed to the socket, so that the server may have executed it.
         expired: Whether the call's deadline had passed, so that there is no time left to try again.
+        suspect: Whether its reply was the next to come when the connection was lost, and may be what ended it.
     """
 
-    def __init__(self, reason: str, *, written: bool, expired: bool = False) -> None:
+    def __init__(self, reason: str, *, written: bool, expired: bool = False, suspect: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.written = written
         self.expired = expired
+        self.suspect = suspect
 
 
 class Owner(Protocol):
@@ -66,6 +68,7 @@ class Wire(asyncio.BufferedProtocol):
     def __init__(self, connection: AbstractConnection, owner: Owner, encoding: str | None, errors: str) -> None:
         self.pending: deque[asyncio.Future[Any]] = deque()
         self.sent = 0  # commands, in all
+        self.greeted = 0  # those of them that greet the server and are nobody's call
         self.decoded: set[asyncio.Future[Any]] = set()  # those of them whose strings are to be decoded
         self.writable = True
         self.starved = False  # the owner holds commands back until replies have made room
@@ -206,11 +209,12 @@ class Wire(asyncio.BufferedProtocol):
         self._drop()
 
     def _lose(self, reason: str, *, final: bool = False) -> None:
+        first = max(self.greeted - self.answered, 0)
         pending, self.pending = self.pending, deque()
         self.decoded.clear()
-        for future in pending:
+        for place, future in enumerate(pending):
             if not future.done():
-                future.set_exception(Unanswered(reason, written=True, expired=final))
+                future.set_exception(Unanswered(reason, written=True, expired=final, suspect=place == first))
         if (owner := self._owner()) is not None:
             owner.on_lost(self, reason)
 

@@ -269,6 +269,34 @@ def test_a_coroutine_that_runs_on_in_a_forked_child_sends_nothing(url: str, name
     assert (run.returncode, run.stdout) == (0, "good\n"), run.stderr
 
 
+async def test_a_reconnect_ends_the_connection_before_on_a_unix_socket(own_server: EmbeddedServer) -> None:
+    """Where all clients have the same address, the server still closes what was open before, and nobody else."""
+    async with connect(f"unix://{own_server.unix_path}") as redis, connect(own_server.url) as direct:
+        lane = link_of(redis).lanes[0]
+        for _ in range(3):
+            dead = await lane.submit(pack_command(("CLIENT", "ID")), 5.0)
+            held = lane._wire  # the server does not learn that it is used no more
+            lane._forget_wire()
+            assert dead in await ids_of(direct)
+            before = await ids_of(direct)
+            assert await redis.ping()
+            assert before - await ids_of(direct) == {dead}
+            assert held is not None
+
+
+async def ids_of(redis: PipelinedRedis) -> set[int]:
+    return {int(client["id"]) for client in await redis.client_list()}
+
+
+async def test_a_user_that_may_not_ask_which_server_it_is_connects_all_the_same(own_server: EmbeddedServer) -> None:
+    """Without the right to INFO a client on a Unix socket works, before and after a reconnect."""
+    await own_server.ask("ACL", "SETUSER", "ada", "on", ">secret", "~*", "+@all", "-info")
+    async with connect(f"unix://ada:secret@{own_server.unix_path}") as redis:
+        for _ in range(2):
+            assert await redis.ping()
+            link_of(redis).lanes[0].reset("the test said so")
+
+
 async def test_a_restarted_server_loses_no_stranger_on_its_unix_socket(own_server: EmbeddedServer) -> None:
     """A client that got the id of our connection after the restart is not killed for it."""
     path = str(own_server.unix_path)

@@ -13,8 +13,9 @@ from typing import Any, Self
 import pytest
 import pytest_asyncio
 from redis.asyncio import RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError, TryAgainError
+from redis.exceptions import MovedError, RedisClusterException, RedisError, ResponseError, TryAgainError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns._core.keys import slot
@@ -22,6 +23,7 @@ from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.client.attach import is_cluster, link_of
 from aioredis_patterns.client.cluster import ClusterLink
+from aioredis_patterns.client.packing import pack_command
 from aioredis_patterns.embedded import EmbeddedCluster, EmbeddedServer, embedded_cluster
 from aioredis_patterns.errors import OutcomeUnknownError, PatternError, TransportError
 from aioredis_patterns.types import AnyRedis
@@ -170,6 +172,23 @@ async def test_the_start_node_may_be_dead(cluster: EmbeddedCluster, name: str) -
     for _ in range(5):
         async with connect(url, deadline=2) as redis:
             await redis.set(name, 1, ex=60)
+
+
+async def test_a_subscription_is_found_past_a_dead_start_node(cluster: EmbeddedCluster, name: str) -> None:
+    """Who only listens finds the cluster through the second address too."""
+    url = f"redis+cluster://127.0.0.1:1,127.0.0.1:{cluster.masters[0].port}"
+    async with connect(url, deadline=5) as redis, link_of(redis).subscriptions.listen(name) as bell:
+        await cluster.masters[1].ask("PUBLISH", name, "x")
+        assert await bell.wait(5)
+
+
+async def test_nodes_that_the_users_client_knows_are_starts_too(cluster: EmbeddedCluster, name: str) -> None:
+    """A client that was told of one host, which has died since, is followed through the nodes it has learnt of."""
+    async with RedisCluster("127.0.0.1", cluster.masters[0].port) as redis:
+        manager = redis.nodes_manager
+        started, manager.startup_nodes = manager.startup_nodes, {"gone": ClusterNode("127.0.0.1", 1)}
+        assert await ECHO(redis, name, "x") == b"x"
+        manager.startup_nodes = started
 
 
 async def test_no_cluster_at_all_is_told_within_the_deadline() -> None:
@@ -370,6 +389,29 @@ async def answered(redis: PipelinedRedis, key: str) -> bool:
         return False
 
 
+async def test_what_goes_to_all_waits_for_room_on_each(own_cluster: EmbeddedCluster) -> None:
+    """A command for every primary stands back where a node has too much to do, and ends at its deadline."""
+    victim = own_cluster.masters[0]
+    async with connect(own_cluster.url, deadline=1) as redis:
+        assert await redis.dbsize() == 0
+        key = next(key for key in map(str, range(200)) if slot(key) < 5000)
+        lane = link_of(redis).lane(key)
+        victim.pause()
+        try:
+            backlog = [lane.submit(pack_command(("SET", key, bytes(1_000_000))), 20.0) for _ in range(60)]
+            await eventually(lambda: lane.full)
+            began = time.monotonic()
+            counting_all = asyncio.create_task(redis.dbsize())
+            await eventually(lambda: lane.statistics().outside == 1)
+            with pytest.raises(RedisTimeoutError):
+                await counting_all
+            assert time.monotonic() - began < 1.5
+        finally:
+            victim.resume()
+        await asyncio.wait(backlog)
+        assert await redis.dbsize() == 1
+
+
 # The client -----------------------------------------------------------------------------------------------------------
 
 
@@ -396,6 +438,27 @@ async def test_redis_pys_own_refresh_disturbs_nobody(cluster: EmbeddedCluster, n
         assert await counted(redis, keys) == [load.acknowledged[number] for number in range(20)]
         await redis.set(name, 1, ex=60)
     await eventually(lambda: nobody_left(cluster, name))
+
+
+async def test_closing_stops_connecting_for_nobody(own_cluster: EmbeddedCluster) -> None:
+    """When the client is closed, no task goes on knocking at a silent node for a call that was given up."""
+    victim = own_cluster.masters[1]
+    async with CLIENTS["plain"](own_cluster) as redis:
+        of_start = next(key for key in map(str, range(500)) if slot(key) < 5000)
+        of_victim = next(key for key in map(str, range(500)) if 6000 < slot(key) < 10_000)
+        await ECHO(redis, of_start, "x")
+        victim.pause()
+        call = asyncio.create_task(ECHO(redis, of_victim, "x"))
+        await eventually(connecting)
+        call.cancel()
+        await asyncio.wait([call])
+        await redis.aclose()
+        assert not connecting()
+        victim.resume()
+
+
+def connecting() -> bool:
+    return any(task.get_name() == "redis lane connecting" for task in asyncio.all_tasks())
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -466,9 +529,30 @@ async def test_what_means_one_node_says_where_to_go(pipelined: PipelinedRedis) -
     for method in (pipelined.monitor, pipelined.client):
         with pytest.raises(TransportError, match="cluster_client"):
             method()
-    with pytest.raises(TransportError, match="not a cluster"):
-        assert link_of(pipelined).tracking
     assert [key async for key in pipelined.cluster_client.scan_iter(match="nothing*")] == []
+
+
+async def test_a_command_may_be_spelled_as_its_user_likes(pipelined: PipelinedRedis, name: str) -> None:
+    """Small letters and bytes reach the node of their key as well."""
+    assert await pipelined.execute_command("set", name, 1, "EX", 60)
+    assert await pipelined.execute_command(b"GET", name) == b"1"
+
+
+async def test_a_client_of_one_node_is_told_where_else_to_go(cluster: EmbeddedCluster, name: str) -> None:
+    """MOVED is an error where the user's client is none of a cluster, and it comes at once."""
+    other = await another_than(cluster, name)
+    async with connect(other.url, deadline=20) as redis, asyncio.timeout(2):
+        with pytest.raises(MovedError):
+            await redis.get(name)
+
+
+async def test_a_blocking_read_knows_its_limits(pipelined: PipelinedRedis) -> None:
+    """A command without a key blocks nowhere, and a read from no cluster at all ends at the deadline."""
+    with pytest.raises(TransportError, match="does not block on a key"):
+        await link_of(pipelined).blocking.call("PING", block=1)
+    async with connect("redis+cluster://127.0.0.1:1", deadline=0.3) as nowhere, asyncio.timeout(1):
+        with pytest.raises(RedisConnectionError):
+            await link_of(nowhere).blocking.call("BLPOP", "key", 1, block=1)
 
 
 async def test_pipelines_and_subscribers_are_redis_pys_own(pipelined: PipelinedRedis, name: str) -> None:
@@ -482,6 +566,41 @@ async def test_pipelines_and_subscribers_are_redis_pys_own(pipelined: PipelinedR
         await eventually(lambda: told(subscriber, "subscribe"))
         await pipelined.publish(name, "hello")
         await eventually(lambda: told(subscriber, "message"))
+
+
+async def test_a_pipeline_keeps_the_deadline(own_cluster: EmbeddedCluster) -> None:
+    """A pipeline that a node does not answer ends at the deadline with an unknown outcome; the next one works."""
+    keys = [str(number) for number in range(20)]
+    async with connect(own_cluster.url, deadline=0.5) as redis:
+        assert await redis.pipeline().execute() == []
+        await set_all(redis, keys)
+        own_cluster.masters[0].pause()
+        began = time.monotonic()
+        with pytest.raises(OutcomeUnknownError, match=r"no reply within 0.5 s"):
+            await set_all(redis, keys)
+        assert time.monotonic() - began < 1
+        own_cluster.masters[0].resume()
+        assert await set_all(redis, keys) == [True] * 20
+
+
+async def set_all(redis: PipelinedRedis, keys: list[str]) -> list[Any]:
+    pipeline = redis.pipeline()
+    for key in keys:
+        pipeline.set(key, "x")
+    return await pipeline.execute()
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_a_pipeline_to_no_cluster_ends_within_the_deadline(own_server: EmbeddedServer, silent: bool) -> None:
+    """Where no node answers, or the one that does is none of a cluster, a pipeline says so and was not executed."""
+    async with connect(f"redis+cluster://127.0.0.1:{own_server.port}", deadline=0.5) as redis:
+        if silent:
+            own_server.pause()
+        began = time.monotonic()
+        with pytest.raises(RedisTimeoutError if silent else RedisClusterException):
+            await set_all(redis, ["key"])
+        assert time.monotonic() - began < 1
+        own_server.resume()
 
 
 async def told(subscriber: Any, kind: str) -> bool:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
 from urllib.parse import quote
 
 import pytest
+from redis import CredentialProvider
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import AuthenticationError
 
 from aioredis_patterns.client import PipelinedRedis, connect
+from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.pipelined_cluster import PipelinedCluster
 from aioredis_patterns.embedded import EmbeddedServer, embedded_server
+from tests.support.waiting import eventually
 
 
 def options(redis: PipelinedRedis) -> dict[str, object]:
@@ -114,11 +125,35 @@ def test_a_refusal_does_not_tell_the_password() -> None:
     assert "secret" not in str(refusal.value)
 
 
+MAKERS: dict[str, Callable[..., PipelinedRedis]] = {
+    "standalone": partial(connect, "redis://h"),
+    "cluster": partial(connect, "redis+cluster://h"),
+    "sentinel": partial(connect, "redis+sentinel://h/main"),
+    "class": PipelinedRedis,
+    "cluster class": partial(PipelinedCluster, [("h", 6379)]),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 @pytest.mark.parametrize("deadline", [0, -1, float("nan"), float("inf")])
-def test_a_deadline_is_a_time(deadline: float) -> None:
-    """A deadline that never or always has passed is refused."""
-    with pytest.raises(ValueError, match="deadline"):
-        connect("redis://h", deadline=deadline)
+def test_a_deadline_is_a_time(make: Callable[..., PipelinedRedis], deadline: float) -> None:
+    """A deadline that never or always has passed is refused, whichever way the client is made."""
+    with pytest.raises(ValueError, match=r"^deadline must be between"):
+        make(deadline=deadline)
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.parametrize("deadline", [None, "5", True])
+def test_a_deadline_is_a_number(make: Callable[..., PipelinedRedis], deadline: Any) -> None:
+    """What is no number of seconds is no deadline."""
+    with pytest.raises(TypeError, match=r"^deadline must be seconds"):
+        make(deadline=deadline)
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_deadline_may_be_a_timedelta(make: Callable[..., PipelinedRedis]) -> None:
+    """A deadline is given like every other duration."""
+    assert make(deadline=timedelta(milliseconds=700)).deadline == 0.7
 
 
 def test_lanes_are_at_least_one() -> None:
@@ -146,6 +181,61 @@ async def test_a_unix_socket_is_as_good() -> None:
     async with embedded_server(unix=True) as server, connect(f"unix://{quote(str(server.unix_path))}?db=2") as redis:
         assert await redis.set("key", 1)
         assert (await redis.client_info())["db"] == 2
+
+
+async def listen(redis: PipelinedRedis) -> None:
+    async with link_of(redis).subscriptions.listen("channel"):
+        pass
+
+
+CALLS: dict[str, Callable[[PipelinedRedis], Awaitable[Any]]] = {
+    "command": lambda redis: redis.ping(),
+    "blocking read": lambda redis: link_of(redis).blocking.call("BLPOP", "key", 0.01, block=0.01),
+    "subscription": listen,
+}
+
+
+@pytest.mark.parametrize("kind", CALLS)
+async def test_who_is_refused_is_told_at_once_and_does_not_knock_each_time(
+    own_server: EmbeddedServer, kind: str
+) -> None:
+    """Every call with a wrong password fails with the server's reason, few of them by asking, and none for long."""
+    asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory", None))
+    await own_server.ask("ACL", "SETUSER", "ada", "on", ">right", "~*", "&*", "+@all")
+    async with connect(f"redis://ada:wrong@{own_server.host}:{own_server.port}", deadline=2) as redis:
+        knocks, began = await connections_ever(own_server), time.monotonic()
+        for _ in range(200):
+            with pytest.raises(AuthenticationError, match="invalid username-password"):
+                await CALLS[kind](redis)
+        assert await connections_ever(own_server) - knocks < 20
+        assert time.monotonic() - began < 2
+        await own_server.ask("ACL", "SETUSER", "ada", ">wrong")
+        await eventually(lambda: works(CALLS[kind](redis)))
+
+
+async def connections_ever(server: EmbeddedServer) -> int:
+    return int(re.search(r"total_connections_received:(\d+)", await server.ask("INFO", "stats"))[1])
+
+
+async def works(call: Awaitable[Any]) -> bool:
+    try:
+        await call
+    except AuthenticationError:
+        return False
+    return True
+
+
+class _Unlucky(CredentialProvider):
+    def get_credentials(self) -> tuple[str, str]:
+        raise LookupError("no token today")
+
+
+@pytest.mark.parametrize("kind", CALLS)
+async def test_a_handshake_that_fails_in_the_users_code_is_told_at_once(url: str, kind: str) -> None:
+    """What a credential provider raises reaches every caller as it is, and nobody waits for the deadline."""
+    async with connect(url, deadline=20, credential_provider=_Unlucky()) as redis, asyncio.timeout(5):
+        with pytest.raises(LookupError, match="no token today"):
+            await CALLS[kind](redis)
 
 
 async def test_a_user_with_a_password_is_let_in(own_server: EmbeddedServer) -> None:

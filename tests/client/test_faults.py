@@ -16,7 +16,7 @@ from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns.client import PipelinedRedis, connect
+from aioredis_patterns.client import PipelinedRedis, connect, lane
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.packing import pack_command
 from aioredis_patterns.client.wire import Unanswered
@@ -163,9 +163,36 @@ async def test_a_silent_connection_is_given_up(proxy: FaultProxy, name: str) -> 
         await eventually(lambda: not link_of(redis).lanes[0].statistics().connected)
 
 
+async def test_a_call_with_much_time_keeps_no_dead_connection(
+    proxy: FaultProxy, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that may take ten minutes is no reason to believe in a silent connection for ten minutes."""
+    monkeypatch.setattr(lane, "LONGEST_PATIENCE", 1.0)
+    async with connect(proxy.url, deadline=0.3) as redis:
+        await redis.ping()
+        proxy.black_hole()
+        with pytest.raises(OutcomeUnknownError):
+            await ADD(redis, name, 1, 60_000, deadline=600)
+        proxy.heal()
+        assert await ADD(redis, name, 1, 60_000) >= 1
+
+
+async def test_a_read_that_kills_its_connection_is_given_up(own_server: EmbeddedServer) -> None:
+    """A reply that the server would rather close the connection than hold is not asked for until the deadline."""
+    async with connect(own_server.url, deadline=10) as redis:
+        await redis.set("big", bytes(20_000_000))
+        await redis.set("small", 1)
+        await redis.config_set("client-output-buffer-limit", "normal 1000000 0 0")
+        before = link_of(redis).lanes[0].statistics().connections
+        with pytest.raises(RedisConnectionError, match="lost 4 times"):
+            await redis.get("big")
+        assert await redis.get("small") == b"1"
+        assert link_of(redis).lanes[0].statistics().connections == before + 4
+
+
 async def test_latency_and_split_packets_change_nothing(proxy: FaultProxy, name: str) -> None:
     """Replies that arrive late and in single bytes are whole."""
-    async with connect(proxy.url) as redis:
+    async with connect(proxy.url, deadline=30) as redis:
         proxy.delay(0, 0.005)
         proxy.split(7)
         questions = [f"{number}-{'x' * (number % 50)}" for number in range(300)]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import weakref
 
 import anyio
 import pytest
+from redis.exceptions import DataError, NoScriptError, ReadOnlyError
 
 from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.embedded import EmbeddedServer
+from aioredis_patterns.errors import OutcomeUnknownError
+from tests.support.faults import Fault, FaultProxy
 
 STORM = 30_000
 
@@ -126,3 +131,74 @@ async def test_another_encoding_is_the_users_and_not_the_commands(url: str, name
         assert await redis.set(name.encode(), "é")
         assert await redis.get(name.encode()) == "é".encode("utf-16")
         await redis.delete(name.encode())
+
+
+@pytest.mark.parametrize("rubbish", [b"?rubbish\r\n", b"+OK\r\n"])
+async def test_bytes_that_no_server_sends_end_the_connection(pipelined: PipelinedRedis, rubbish: bytes) -> None:
+    """What breaks the protocol, or answers nothing that was asked, is given to nobody, and the connection replaced."""
+    assert await pipelined.ping()
+    lane = link_of(pipelined).lanes[0]
+    wire = lane._wire
+    assert wire is not None
+    wire.get_buffer(-1)[: len(rubbish)] = rubbish
+    wire.buffer_updated(len(rubbish))
+    assert not lane.statistics().connected
+    assert await pipelined.echo("x") == b"x"
+    assert lane.statistics().connections == 2
+
+
+async def test_a_script_called_by_its_name_that_lost_its_reply(server: EmbeddedServer, name: str) -> None:
+    """A raw EVALSHA whose reply was lost is an unknown outcome, and an unknown script the server's own error."""
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:
+        sha = await redis.script_load("return redis.call('INCR', KEYS[1])")
+        assert await redis.evalsha(sha, 1, name) == 1
+        with pytest.raises(NoScriptError):
+            await redis.evalsha("0" * 40, 0)
+        proxy.add(Fault("cut_after", "EVALSHA"))
+        with pytest.raises(OutcomeUnknownError, match="EVALSHA"):
+            await redis.evalsha(sha, 1, name)
+        assert await redis.evalsha(sha, 1, name) == 3
+        await redis.delete(name)
+
+
+async def test_nothing_asked_for_is_nothing_found(pipelined: PipelinedRedis) -> None:
+    """Where redis-py has an answer for what the server refuses, it is given."""
+    assert await pipelined.mget([]) == []
+
+
+async def test_what_is_no_string_is_packed_as_redis_py_does(pipelined: PipelinedRedis, name: str) -> None:
+    """A memoryview is its bytes, and what has no one meaning as a string is refused before anything is sent."""
+    await pipelined.set(name, memoryview(b"viewed"), ex=60)
+    assert await pipelined.get(name) == b"viewed"
+    for value in (None, True, [1]):
+        with pytest.raises(DataError):
+            await pipelined.set(name, value)
+    assert await pipelined.get(name) == b"viewed"
+
+
+async def test_a_replica_says_at_once_that_it_takes_no_writes(own_server: EmbeddedServer) -> None:
+    """Without a Sentinel there is no other server to be found, so READONLY is the last word."""
+    async with connect(own_server.url, deadline=20) as redis, asyncio.timeout(2):
+        await redis.replicaof("127.0.0.1", 1)
+        with pytest.raises(ReadOnlyError):
+            await redis.incr("n")
+        assert await redis.get("n") is None
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore:loop is closed:ResourceWarning")
+def test_a_client_forgotten_after_its_loop_disturbs_nobody(url: str) -> None:
+    """A client that was never closed may be collected when its event loop is closed already."""
+    gone = weakref.ref(used_and_left(url))
+    for _ in range(3):  # the client goes first, then what it let go of
+        gc.collect()
+    assert gone() is None
+
+
+def used_and_left(url: str) -> PipelinedRedis:
+    redis = connect(url)
+
+    async def use() -> None:
+        await redis.ping()
+
+    asyncio.run(use())
+    return redis

@@ -76,6 +76,14 @@ async def test_a_pipeline_in_a_black_hole_ends_at_the_deadline(server: EmbeddedS
         proxy.heal()
 
 
+async def test_an_empty_pipeline_asks_nobody(own_server: EmbeddedServer) -> None:
+    """Nothing queued is nothing answered, with or without a server."""
+    async with connect(own_server.url, deadline=DEADLINE) as redis:
+        own_server.pause()
+        assert await redis.pipeline().execute() == []
+        own_server.resume()
+
+
 async def test_the_pools_own_retries_are_given_back(url: str, name: str) -> None:
     """A connection of the user's pool leaves a pipeline with the retry policy it came with."""
     retry = Retry(NoBackoff(), 7)
@@ -85,6 +93,6 @@ async def test_the_pools_own_retries_are_given_back(url: str, name: str) -> None
             pipeline.set(name, 1, ex=1)
             assert await pipeline.execute() == [True]
         connection = await pool.get_connection()
-        assert connection.retry.get_retries() == 7
+        assert connection.retry._retries == 7
         await pool.release(connection)
     await pool.aclose()

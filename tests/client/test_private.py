@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from redis.exceptions import RedisError
+import redis.asyncio as redis_py
+from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns.client import PipelinedRedis, connect
+from aioredis_patterns.embedded import EmbeddedServer
+from aioredis_patterns.errors import OutcomeUnknownError
+from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize("spelling", ["BLPOP", "blpop", b"BLPOP"])
@@ -62,3 +69,83 @@ async def test_a_client_of_its_own_keeps_the_deadline(url: str, name: str) -> No
         assert isinstance(own, PipelinedRedis)
         assert own.deadline == 0.7
         assert await asyncio.gather(*(own.client_id() for _ in range(5))) == [await own.client_id()] * 5
+
+
+CALLS: dict[str, Callable[[PipelinedRedis], Coroutine[Any, Any, Any]]] = {
+    "command": lambda redis: redis.execute_command("CLIENT", "GETNAME"),
+    "pipeline": lambda redis: redis.pipeline().echo("x").execute(),
+}
+
+
+@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize("connected", [True, False])
+async def test_a_cancellation_is_never_lost(url: str, kind: str, connected: bool) -> None:
+    """Whenever it comes, a cancellation ends what runs on a private connection, also under a socket_timeout."""
+    async with connect(url, socket_timeout=3) as redis:
+        for turns in range(60):
+            if not connected:
+                await redis.connection_pool.disconnect()
+            call = asyncio.create_task(CALLS[kind](redis))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if call.cancel():
+                await asyncio.wait([call])
+                assert call.cancelled()
+
+
+async def test_the_sockets_own_timeout_is_left_as_it_was(own_server: EmbeddedServer) -> None:
+    """The deadline bounds a private command, and afterwards the connection of the pool is the user's again."""
+    async with connect(own_server.url, socket_timeout=0.1, deadline=5) as redis:
+        await redis.execute_command("CLIENT", "GETNAME")
+        own_server.pause()
+        asyncio.get_running_loop().call_later(0.3, own_server.resume)
+        await redis.execute_command("CLIENT", "GETNAME")
+        connection = await redis.connection_pool.get_connection()
+        assert connection.socket_timeout == 0.1
+        await redis.connection_pool.release(connection)
+
+
+@pytest.mark.parametrize("kind", CALLS)
+async def test_a_pool_with_no_connection_left_is_no_unknown_outcome(url: str, kind: str) -> None:
+    """Where the pool has none to give, or none in time, nothing was written and the caller is told just that."""
+    for pool, error, why in (
+        (redis_py.ConnectionPool.from_url(url, max_connections=1), RedisConnectionError, "onnection"),
+        (redis_py.BlockingConnectionPool.from_url(url, max_connections=1), RedisTimeoutError, r"no connection within"),
+    ):
+        redis = PipelinedRedis(connection_pool=pool, deadline=0.2)
+        taken = await pool.get_connection()
+        with pytest.raises(error, match=why):
+            await CALLS[kind](redis)
+        await pool.release(taken)
+        assert await CALLS[kind](redis) in (None, [b"x"])
+        await pool.disconnect()
+
+
+@pytest.mark.parametrize("kind", CALLS)
+async def test_a_wrong_password_is_no_unknown_outcome(own_server: EmbeddedServer, kind: str) -> None:
+    """A connection that the server refuses raises the server's reason."""
+    async with connect(f"redis://nobody:wrong@{own_server.host}:{own_server.port}") as redis:
+        with pytest.raises(AuthenticationError, match="invalid username-password"):
+            await CALLS[kind](redis)
+
+
+async def test_a_client_of_its_own_opens_its_connection_again(own_server: EmbeddedServer) -> None:
+    """A single connection that the server has closed meanwhile is replaced before anything is written to it."""
+    async with connect(own_server.url) as redis, redis.client() as own:
+        closed = await own.client_id()
+        await redis.client_kill_filter(_id=closed)
+        await eventually(own.connection._reader.at_eof)
+        assert await own.client_id() != closed
+
+
+async def test_a_read_of_a_client_of_its_own_times_out(own_server: EmbeddedServer, name: str) -> None:
+    """A read on a private connection that is not answered was not executed, or only read; a write may have been."""
+    async with connect(own_server.url, deadline=0.2) as redis, redis.client() as own:
+        own_server.pause()
+        try:
+            with pytest.raises(RedisTimeoutError, match=r"within 0.2 s"):
+                await own.get(name)
+            with pytest.raises(OutcomeUnknownError):
+                await own.incr(name)
+        finally:
+            own_server.resume()

@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns.client import connect, subscriptions
 from aioredis_patterns.client.attach import link_of
@@ -182,6 +183,25 @@ async def test_a_confirmation_belongs_to_its_own_subscription(pipelined: Redis, 
         await asyncio.wait([first])
 
 
+async def test_a_connection_lost_right_after_the_confirmation_costs_nothing(pipelined: Redis, name: str) -> None:
+    """Who was confirmed in the moment in which the connection ends listens on, and looks for itself."""
+    listeners = link_of(pipelined).subscriptions
+
+    async def listen() -> bool:
+        async with listeners.listen(name) as bell:
+            return await bell.wait(5)
+
+    listening = asyncio.create_task(listen())
+    await asyncio.sleep(0)
+
+    def lose(_: object) -> None:
+        assert listeners._wire is not None
+        listeners._wire.abort("lost by the test")
+
+    listeners._stations[name.encode()].ready.add_done_callback(lose)
+    assert await listening
+
+
 async def test_a_refused_subscription_is_an_error(own_server: EmbeddedServer, name: str) -> None:
     """A client that may not subscribe is told so at once, and may go on with other channels."""
     async with connect(own_server.url) as admin:
@@ -248,3 +268,19 @@ async def test_a_bell_waits_as_long_as_it_was_told() -> None:
     await asyncio.wait([task])
     bell.ring()
     assert await bell.wait() is True
+
+
+async def test_a_subscription_that_is_not_confirmed_ends_at_the_deadline(own_server: EmbeddedServer, name: str) -> None:
+    """On a connection that stands a silent server costs the deadline, and disturbs nobody who listens already."""
+    async with connect(own_server.url, deadline=0.3) as redis:
+        listeners = link_of(redis).subscriptions
+        async with listeners.listen(name) as bell:
+            own_server.pause()
+            try:
+                with pytest.raises(RedisTimeoutError, match=r"no subscription within 0.3 s"):
+                    async with listeners.listen(f"{name}:other"):
+                        pass
+            finally:
+                own_server.resume()
+            assert await redis.publish(name, "x") == 1
+            assert await bell.wait(5)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioredis_patterns._core.durations import delay_ms, lease_ms, period_us, timeout_seconds, ttl_ms
+from aioredis_patterns._core.durations import deadline_seconds, delay_ms, lease_ms, period_us, timeout_seconds, ttl_ms
 
 TEN_YEARS = 3650 * 86_400
-EVERY = [lease_ms, ttl_ms, delay_ms, timeout_seconds, period_us]
+EVERY = [lease_ms, ttl_ms, delay_ms, timeout_seconds, deadline_seconds, period_us]
 
 
 @pytest.mark.parametrize("ms", [lease_ms, ttl_ms])
@@ -54,6 +54,16 @@ def test_timeouts_stay_seconds() -> None:
     assert type(timeout_seconds(3)) is float
 
 
+def test_deadlines_stay_seconds_above_zero() -> None:
+    """A deadline is the number that was given, so that calls of one deadline are kept together; it is never 0."""
+    half, two = 0.5, 2
+    assert deadline_seconds(half) is half
+    assert deadline_seconds(two) is two
+    assert deadline_seconds(timedelta(milliseconds=1500)) == 1.5
+    with pytest.raises(ValueError, match=r"deadline must be between 0.000001 s and 10 years, not 0"):
+        deadline_seconds(0)
+
+
 def test_periods_become_microseconds() -> None:
     """A period is its nearest number of whole microseconds, as an int."""
     assert [period_us(60), period_us(0.25), period_us(0.000_001), period_us(1 / 3)] == [60_000_000, 250_000, 1, 333_333]
@@ -86,13 +96,13 @@ def test_things_that_are_no_number_are_refused(convert: Any, value: Any) -> None
 
 
 def test_the_argument_has_a_name_of_its_own_by_default() -> None:
-    """Without a name given, the refusal speaks of lease, ttl, delay, timeout or period."""
+    """Without a name given, the refusal speaks of lease, ttl, delay, timeout, deadline or period."""
     names = []
     for convert in EVERY:
         with pytest.raises(ValueError, match="must be") as caught:
             convert(-1)
         names.append(str(caught.value).split()[0])
-    assert names == ["lease", "ttl", "delay", "timeout", "period"]
+    assert names == ["lease", "ttl", "delay", "timeout", "deadline", "period"]
 
 
 def test_subclasses_of_numbers_are_numbers() -> None:

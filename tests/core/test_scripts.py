@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
+from typing import Any
 
 import pytest
 import redis.asyncio as redis_py
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from aioredis_patterns._core.lua import KNOWN, read_source
 from aioredis_patterns._core.scripts import Script
@@ -130,3 +132,42 @@ def test_a_script_is_named_by_the_sha_of_its_text() -> None:
     """Reading the same file twice gives the same script."""
     assert read_source("tests.client", "add") == read_source("tests.client", "add")
     assert ADD.source.sha in KNOWN
+
+
+@pytest.mark.parametrize(
+    ("deadline", "error"), [(0, ValueError), (-1, ValueError), (math.nan, ValueError), ("5", TypeError)]
+)
+async def test_the_deadline_of_a_call_is_a_duration(
+    pipelined: PipelinedRedis, name: str, deadline: Any, error: type[Exception]
+) -> None:
+    """A deadline that is no time is refused before anything is sent."""
+    with pytest.raises(error, match=r"^deadline must be"):
+        await ADD(pipelined, name, 1, 60_000, deadline=deadline)
+    assert await pipelined.exists(name) == 0
+
+
+@pytest.mark.parametrize(
+    ("rights", "missing"),
+    [
+        (["-script"], None),
+        (["-client"], None),
+        (["-eval"], None),
+        (["-evalsha"], "evalsha"),
+        (["-script", "-eval"], "eval"),
+        (["-@scripting"], "evalsha"),
+    ],
+)
+async def test_a_missing_right_is_named_and_breaks_nothing(
+    own_server: EmbeddedServer, rights: list[str], missing: str | None
+) -> None:
+    """A user that may not preload scripts runs them all the same; one that may not run them is told which right."""
+    await own_server.ask("ACL", "SETUSER", "ada", "on", ">secret", "~*", "&*", "+@all", *rights)
+    async with connect(f"redis://ada:secret@{own_server.host}:{own_server.port}") as redis:
+        for expected in (1, 2, 3):
+            if missing is None:
+                assert await ADD(redis, "n", 1, 60_000) == expected
+            else:
+                with pytest.raises(NoPermissionError, match=f"'{missing}' command"):
+                    await ADD(redis, "n", 1, 60_000)
+            assert await redis.set("k", expected)
+        assert link_of(redis).lanes[0].statistics().connections == 1

@@ -13,6 +13,7 @@ from aioredis_patterns.client import PipelinedRedis
 from aioredis_patterns.errors import PatternError
 
 from .crew import CrewError
+from .nodes import calls_of, keys_of
 from .step import Check, Outcome, Report, Stage, Step
 
 __all__ = ("clean", "perform")
@@ -34,7 +35,7 @@ async def perform(step: Step, stage: Stage, seen: set[str]) -> Report:
         seen: The keys of the steps before; those of this one are added.
     """
     keys: set[str] = set()
-    before = await _calls(stage.redis)
+    before = await calls_of(stage.redis)
     watcher = asyncio.create_task(_watch(stage, keys), name="keys of the tour")
     started = time.perf_counter()
     try:
@@ -43,7 +44,7 @@ async def perform(step: Step, stage: Stage, seen: set[str]) -> Report:
         seconds = time.perf_counter() - started
         watcher.cancel()
         await asyncio.wait([watcher])
-    after = await _calls(stage.redis)
+    after = await calls_of(stage.redis)
     checks = (*outcome.checks, Check("every key expires", not await _lasting(stage, keys)))
     names = tuple(sorted(key.removeprefix(f"{stage.prefix}:") for key in keys - seen))
     seen |= keys
@@ -62,32 +63,22 @@ async def _outcome(step: Step, stage: Stage) -> Outcome:
 async def _watch(stage: Stage, keys: set[str]) -> None:
     """Some keys are there for a moment only."""
     while True:
-        keys |= await _keys(stage.redis, stage.prefix)
+        keys |= await keys_of(stage.redis, stage.prefix)
         await asyncio.sleep(_BETWEEN_LOOKS)
 
 
 async def _lasting(stage: Stage, keys: set[str]) -> list[str]:
     """The keys that would stay for ever."""
-    present = sorted(await _keys(stage.redis, stage.prefix))
+    present = sorted(await keys_of(stage.redis, stage.prefix))
     keys |= set(present)
     ttls = await asyncio.gather(*(stage.redis.pttl(key) for key in present))
     return [key for key, ttl in zip(present, ttls, strict=True) if ttl == -1]
 
 
-async def _keys(redis: PipelinedRedis, prefix: str) -> set[str]:
-    found = redis.scan_iter(match=f"{prefix}:*", count=1000)
-    return {key.decode() if isinstance(key, bytes) else key async for key in found}
-
-
 async def clean(redis: PipelinedRedis, prefix: str) -> None:
     """Delete every key of the tour."""
-    keys = await _keys(redis, prefix)
+    keys = await keys_of(redis, prefix)
     await asyncio.gather(*(redis.unlink(key) for key in keys))
-
-
-async def _calls(redis: PipelinedRedis) -> dict[str, int]:
-    stats = await redis.info("commandstats")
-    return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
 
 
 def _difference(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Final
 
 import redis.asyncio as redis_py
 
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client import connect
+from aioredis_patterns.types import AnyRedis
 
+from .nodes import connections_of, redis_pys
 from .step import Check, Outcome, Stage, Step
 
 __all__ = ("STEP", "judge")
@@ -26,20 +29,31 @@ _TTL_MS: Final = 60_000
 
 async def _run(stage: Stage) -> Outcome:
     client_name = f"{stage.prefix}-shared"
-    pool = redis_py.BlockingConnectionPool.from_url(stage.url, max_connections=_POOL, timeout=None)
-    async with connect(stage.url, client_name=client_name) as ours, redis_py.Redis(connection_pool=pool) as theirs:
+    async with connect(stage.url, client_name=client_name) as ours, _redis_pys(stage) as (theirs, tasks):
         await ours.script_load(_HIT.source.text)
-        replies, rate = await _hits(ours, f"{stage.prefix}:{{hits}}:shared", _CALLS)
-        _, rate_of_pool = await _hits(theirs, f"{stage.prefix}:{{hits}}:pool", _CALLS_OF_POOL)
-        connections = [item for item in await stage.redis.client_list() if item["name"] == client_name]
-        await pool.disconnect()
+        replies, rate = await _hits(ours, f"{stage.prefix}:{{hits}}:shared", _CALLS, _TASKS)
+        _, rate_of_pool = await _hits(theirs, f"{stage.prefix}:{{hits}}:pool", _CALLS_OF_POOL, tasks)
+        connections = await connections_of(stage.redis, client_name)
     figures = (
         f"{rate:,.0f} a second; redis-py with {_POOL} connections {rate_of_pool:,.0f}: {rate / rate_of_pool:.1f} x"
     )
-    return Outcome(figures, judge(replies, _CALLS, len(connections)))
+    return Outcome(figures, judge(replies, _CALLS, connections))
 
 
-async def _hits(redis: redis_py.Redis, key: str, calls: int) -> tuple[list[int], float]:
+@asynccontextmanager
+async def _redis_pys(stage: Stage) -> AsyncIterator[tuple[AnyRedis, int]]:
+    """A client of redis-py with so many connections, and how many tasks it can serve."""
+    cluster = redis_pys(stage.redis)
+    if cluster is not None:
+        yield cluster, _POOL  # more would be an error, since it has no pool that waits
+        return
+    pool = redis_py.BlockingConnectionPool.from_url(stage.url, max_connections=_POOL, timeout=None)
+    async with redis_py.Redis(connection_pool=pool) as redis:
+        yield redis, _TASKS
+    await pool.disconnect()
+
+
+async def _hits(redis: AnyRedis, key: str, calls: int, tasks: int) -> tuple[list[int], float]:
     """The replies, and how many came in a second."""
     replies: list[int] = []
 
@@ -47,7 +61,7 @@ async def _hits(redis: redis_py.Redis, key: str, calls: int) -> tuple[list[int],
         replies.extend([await redis.evalsha(_HIT.source.sha, 1, key, str(_TTL_MS)) for _ in range(count)])
 
     started = time.perf_counter()
-    await asyncio.gather(*(work(calls // _TASKS) for _ in range(_TASKS)))
+    await asyncio.gather(*(work(calls // tasks) for _ in range(tasks)))
     return replies, calls / (time.perf_counter() - started)
 
 
