@@ -6,10 +6,12 @@
     └── PatternError
         ├── RefusedError                  the world said no
         │   ├── LockError
+        │   │   ├── BarrierBrokenError
         │   │   ├── LockTimeoutError
         │   │   └── LockLostError
         │   └── RateLimitExceededError
         ├── OutcomeUnknownError           a written command lost its reply
+        ├── LoadFailedError               a loader failed a moment ago
         ├── CodecError                    bytes that are not what they should be
         ├── TransportError                the client was used in a way that cannot work
         └── ServerUnavailableError        no server to start, or one that is too old
@@ -22,7 +24,9 @@ library knows more: `OutcomeUnknownError` is not one of them, so no outer retry 
 from __future__ import annotations
 
 __all__ = (
+    "BarrierBrokenError",
     "CodecError",
+    "LoadFailedError",
     "LockError",
     "LockLostError",
     "LockTimeoutError",
@@ -56,10 +60,16 @@ class LockError(RefusedError):
 
 
 class LockTimeoutError(LockError):
-    """Raised when a lock could not be had within the caller's timeout."""
+    """Raised when a lock could not be had within the caller's timeout.
 
-    def __init__(self, name: str, timeout: float) -> None:
-        super().__init__(name, f"lock {name!r} was not free within {timeout:g} s")
+    Args:
+        name: The lock's name.
+        timeout: Seconds that were waited.
+        what: What did not happen in that time.
+    """
+
+    def __init__(self, name: str, timeout: float, what: str = "") -> None:
+        super().__init__(name, f"{what or f'lock {name!r} was not free'} within {timeout:g} s")
         self.timeout = timeout
 
 
@@ -68,6 +78,14 @@ class LockLostError(LockError):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name, f"the lease on lock {name!r} was lost: {reason}")
+        self.reason = reason
+
+
+class BarrierBrokenError(LockError):
+    """Raised when a barrier will not be passed: a party of it timed out or died, or somebody broke it."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, f"barrier {name!r} is broken: {reason}")
         self.reason = reason
 
 
@@ -97,6 +115,20 @@ class OutcomeUnknownError(PatternError):
         super().__init__(f"{command}: {reason}; the server may or may not have executed it")
         self.command = command
         self.reason = reason
+
+
+class LoadFailedError(PatternError):
+    """Raised when a cache was told to keep failures, and a load of the value failed a moment ago.
+
+    Args:
+        name: Of the cache.
+        failure: What the loader raised, in words.
+    """
+
+    def __init__(self, name: str, failure: str) -> None:
+        super().__init__(f"a load of cache {name!r} failed a moment ago: {failure}")
+        self.name = name
+        self.failure = failure
 
 
 class CodecError(PatternError):

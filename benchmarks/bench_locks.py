@@ -26,7 +26,7 @@ from machine import describe
 
 from aioredis_patterns import connect
 from aioredis_patterns.embedded import EmbeddedServer, embedded_server
-from aioredis_patterns.locks import Lock
+from aioredis_patterns.locks import FairLock, Lock
 from aioredis_patterns.locks import lock as lock_module
 
 IN_FLIGHT = (1, 50, 500)
@@ -248,12 +248,41 @@ async def bench_contended(server: EmbeddedServer, sections: int, rounds: int) ->
     print(f"p99 from a release to the next holder, 4 processes: {processes.p99 * 1000:.1f} ms (target under 20)")
 
 
+# Fairness ------------------------------------------------------------------------------------------------------------
+
+
+async def fair_waits(url: str, sections: int) -> list[float]:
+    """How long each of 100 tasks of two clients waited for a fair lock, each time that it came."""
+    waits: list[float] = []
+
+    async def work(client: redis_py.Redis) -> None:
+        lock = FairLock(client, "bench:fair", lease=10)
+        for number in range(sections + 1):
+            began = time.monotonic()
+            async with lock:
+                if number:  # the first round is that in which the line forms
+                    waits.append(time.monotonic() - began)
+                await asyncio.sleep(SECTION)
+
+    async with connect(url) as one, connect(url) as other:
+        await asyncio.gather(*(work(client) for client in (one, other) for _ in range(50)))
+    return waits
+
+
+async def bench_fair(server: EmbeddedServer, sections: int, rounds: int) -> None:
+    """The row of the fair lock."""
+    found = [await fair_waits(server.url, sections) for _ in range(rounds)]
+    ratio = statistics.median(max(waits) / statistics.mean(waits) for waits in found)
+    print(f"\nFairLock, 100 tasks of two clients: longest wait over mean wait: {ratio:.2f} (target under 2)")
+
+
 async def main(smoke: bool) -> None:
     pairs, sections, rounds = (4_000, 3, 1) if smoke else (40_000, 20, 5)
     async with embedded_server(args=["--save", ""]) as server:
         print(describe(server))
         await bench_uncontended(server, pairs, rounds)
         await bench_contended(server, sections, rounds)
+        await bench_fair(server, sections, rounds)
 
 
 async def work_for(kind: str, url: str, sections: int) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Literal, TypeAlias, final
 
+from redis.exceptions import RedisError
+
 from aioredis_patterns._core.durations import lease_ms as checked_lease_ms
-from aioredis_patterns._core.renewal import LossReason, Renewals
-from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.renewal import LossReason, Renewal, Renewals
 from aioredis_patterns._core.tasks import background
 from aioredis_patterns.client.link import Link
-from aioredis_patterns.errors import LockLostError
+from aioredis_patterns.errors import LockLostError, PatternError
 from aioredis_patterns.events import LockLost, LockReleased, emit
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
-__all__ = ("GiveBack", "Lease", "OnLost", "Terms")
+__all__ = ("GiveBack", "Lease", "OnLost", "Terms", "quietly")
 
 OnLost: TypeAlias = "Literal['cancel', 'flag'] | Callable[[Lease], object]"
 """What the loss of a lease does: cancel the task that entered it, only set `lost`, or call something."""
@@ -39,6 +40,7 @@ class Terms:
         on_lost: What its loss does.
         on_event: Told of its loss and its release.
         renewal: The script that renews it.
+        drifts: Whether several clocks count it, so that 1 % of it and 2 ms are not certain.
     """
 
     redis: AnyRedis
@@ -50,7 +52,36 @@ class Terms:
     max_hold: float | None
     on_lost: OnLost
     on_event: EventHook | None
-    renewal: Script
+    renewal: Renewal
+    drifts: bool = False
+
+    @classmethod
+    def checked(  # noqa: PLR0913
+        cls,
+        redis: AnyRedis,
+        name: str,
+        pattern: str,
+        key: str,
+        renewal: Renewal,
+        *,
+        lease: Seconds,
+        renew: bool,
+        max_hold: Seconds | None,
+        on_lost: OnLost,
+        on_event: EventHook | None,
+    ) -> Terms:
+        """The terms as a user writes them, refused when they make no sense."""
+        limit_ms = None if max_hold is None else checked_lease_ms(max_hold, "max_hold")
+        if on_lost not in ("cancel", "flag") and not callable(on_lost):
+            raise ValueError(f"on_lost must be 'cancel', 'flag' or a function, not {on_lost!r}")
+        lease_ms = min(checked_lease_ms(lease), limit_ms or checked_lease_ms(lease))
+        seconds = None if limit_ms is None else limit_ms / 1000
+        return cls(redis, name, pattern, key, lease_ms, renew, seconds, on_lost, on_event, renewal)
+
+    def certain(self, lease_ms: int) -> float:
+        """The seconds of a lease that are certain, whatever clock they are counted by."""
+        lease = lease_ms / 1000
+        return lease * 0.99 - 0.002 if self.drifts else lease
 
 
 GiveBack: TypeAlias = "Callable[[Link, Lease], Coroutine[Any, Any, bool]]"
@@ -105,6 +136,8 @@ class Lease:
         "valid_until",
     )
 
+    valid_until: float
+
     def __init__(self, terms: Terms, give_back: GiveBack, link: Link, token: str, fence: int, sent: float) -> None:
         self.token = token
         self.fence = fence
@@ -156,13 +189,15 @@ class Lease:
 
         Raises:
             LockLostError: It is not held any more.
-            redis.exceptions.RedisError: Redis failed; the lease runs on as before.
+            redis.exceptions.RedisError: Redis failed; the lease runs on as before, a shorter one from now on.
         """
         wanted_ms = self.lease_ms if lease is None else checked_lease_ms(lease)
         self._check()
         self.lease_ms = wanted_ms
         sent = monotonic()
         length_ms = max(self._allowed_ms(sent), 1)
+        # A shorter one counts at once: its answer may be lost.
+        self.valid_until = min(self.valid_until, sent + self._terms.certain(length_ms))
         (answer,) = await self.renewal(self.redis, self.key, self.token, length_ms)
         if answer <= 0:
             self.on_lost("taken" if answer < 0 else "expired")
@@ -227,6 +262,15 @@ class Lease:
         )
         return f"<Lease of {self._terms.pattern} {self.name!r}, fence {self.fence}, {state}>"
 
+    def leave(self) -> None:
+        """Nobody is inside any more who would have to be cancelled; it is held all the same."""
+        self._task = None
+
+    def hand_on(self) -> None:
+        """What it holds goes on in another handle: this one counts as released, and is renewed no more."""
+        self._open, self._returned = False, True
+        self._renewals.discard(self)
+
     def _check(self) -> None:
         if self._open and self.valid_until <= monotonic():
             self.on_lost("expired")
@@ -241,7 +285,7 @@ class Lease:
         return self._terms.redis
 
     @property
-    def renewal(self) -> Script:
+    def renewal(self) -> Renewal:
         """The script that renews it."""
         return self._terms.renewal
 
@@ -279,7 +323,7 @@ class Lease:
         return self.lease_ms if self._ends is _NEVER else min(self.lease_ms, max(int((self._ends - now) * 1000), 0))
 
     def _set_validity(self, sent: float, lease_ms: int) -> None:
-        lease = lease_ms / 1000
+        lease = self._terms.certain(lease_ms)
         self.valid_until = valid_until = sent + lease
         last = not self._terms.renew or valid_until >= self._ends - _MILLISECOND
         self.patience = patience = lease if last else lease / 3
@@ -293,3 +337,11 @@ class Lease:
             emit(terms.on_event, LockReleased(pattern=terms.pattern, held=self.held_for))
         else:
             emit(terms.on_event, LockLost(pattern=terms.pattern, reason=self._loss, held=self.held_for))
+
+
+async def quietly(work: Awaitable[object]) -> None:
+    """For what is given back: when Redis fails, the lease ends it."""
+    try:
+        await work
+    except (RedisError, PatternError, OSError, TimeoutError):
+        pass

@@ -15,31 +15,27 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
-from functools import wraps
 from time import monotonic
-from types import TracebackType
-from typing import Any, Final, ParamSpec, TypeVar, final
+from typing import Final, final
 
 from redis.exceptions import RedisError
 
-from aioredis_patterns._core.durations import delay_ms, lease_ms, timeout_seconds
+from aioredis_patterns._core.durations import delay_ms, timeout_seconds
 from aioredis_patterns._core.keys import PREFIX, Keys
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.tasks import background, shielded
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.link import Link
-from aioredis_patterns.errors import LockError, LockLostError, LockTimeoutError, OutcomeUnknownError, PatternError
+from aioredis_patterns.errors import LockLostError, LockTimeoutError, OutcomeUnknownError
 from aioredis_patterns.events import LockAcquired, LockTimedOut, emit
 from aioredis_patterns.locks._waiting import Waiter, Waiting
-from aioredis_patterns.locks.lease import Lease, OnLost, Terms
+from aioredis_patterns.locks.entering import Entering
+from aioredis_patterns.locks.lease import Lease, OnLost, Terms, quietly
 from aioredis_patterns.locks.owner import LockOwner, describe_owner, next_token, read_owner
+from aioredis_patterns.locks.replicas import OnMissing, Replicated, checked_replicas
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
-__all__ = ("Lock",)
-
-P = ParamSpec("P")
-R = TypeVar("R")
+__all__ = ("INSPECT", "Lock", "RENEW")
 
 _TAKING: Final = ("clock", "held", "take", "enroll")
 
@@ -47,9 +43,9 @@ _ACQUIRE: Final = Script(__package__, "lock_acquire", keys=3, fragments=_TAKING,
 _RELEASE: Final = Script(__package__, "lock_release", keys=2, fragments=("held", "wake"), lease=True)
 _HAND_OVER: Final = Script(__package__, "lock_hand_over", keys=3, fragments=(*_TAKING, "wake"), lease=True)
 _UNDO: Final = Script(__package__, "lock_undo", keys=2, fragments=("held", "wake"), repeatable=True, lease=True)
-_RENEW: Final = Script(__package__, "lock_renew", fragments=("held",), repeatable=True, lease=True)
+RENEW: Final = Script(__package__, "lock_renew", fragments=("held",), repeatable=True, lease=True)
 _BREAK: Final = Script(__package__, "lock_break", keys=2, fragments=("wake",), lease=True)
-_INSPECT: Final = Script(__package__, "lock_inspect", repeatable=True, lease=True)
+INSPECT: Final = Script(__package__, "lock_inspect", repeatable=True, lease=True)
 
 _RECHECK: Final = 1.0
 """Seconds after which a waiter looks for itself, in case that what should have woken it was lost."""
@@ -62,7 +58,7 @@ _UNKNOWN: Final = 0
 
 
 @final
-class Lock:
+class Lock(Entering[Lease]):
     """A lock over processes and machines.
 
     The object is only a definition: it holds nothing, does no I/O when it is made, and any number of tasks may share
@@ -80,6 +76,10 @@ class Lock:
         max_hold: Seconds after which it is renewed no more, and so is lost.
         min_hold: Seconds that the lock stays closed after it was acquired, even if it is released earlier: for what
             may happen once per period over the whole fleet.
+        min_replicas: How many replicas have to have it before it counts as acquired; they get a tenth of the lease.
+            It costs a connection of its own while they are waited for. Renewals and releases are not waited for.
+        on_missing_replicas: What happens when fewer have it. "fail": it is given back, and `LockError` raised. "warn":
+            a line in the log. "ignore": nothing.
         on_lost: What happens when a lease is lost. "cancel": the task that entered it is cancelled, and
             `LockLostError` raised at the exit. "flag": nothing but `lease.lost`. A function: it is called with the
             lease, and `LockLostError` raised at the exit.
@@ -98,7 +98,7 @@ class Lock:
         ...         await lease.release()
     """
 
-    __slots__ = ("_entered", "_fence", "_key", "_min_hold_ms", "_terms", "_timeout", "_waiters", "name")
+    __slots__ = ("_acquire", "_fence", "_key", "_min_hold_ms", "_terms", "_waiters")
 
     def __init__(  # noqa: PLR0913
         self,
@@ -110,32 +110,23 @@ class Lock:
         renew: bool = True,
         max_hold: Seconds | None = None,
         min_hold: Seconds = 0,
+        min_replicas: int = 0,
+        on_missing_replicas: OnMissing = "fail",
         on_lost: OnLost = "cancel",
         on_event: EventHook | None = None,
         prefix: str = PREFIX,
     ) -> None:
+        super().__init__(name, None if timeout is None else timeout_seconds(timeout))
         keys = Keys(name, prefix)
-        limit_ms = None if max_hold is None else lease_ms(max_hold, "max_hold")
-        if on_lost not in ("cancel", "flag") and not callable(on_lost):
-            raise ValueError(f"on_lost must be 'cancel', 'flag' or a function, not {on_lost!r}")
-        self.name = name
         self._key, self._fence, self._waiters = keys.key("lock"), keys.key("fence"), keys.key("waiters")
-        self._timeout = None if timeout is None else timeout_seconds(timeout)
         self._min_hold_ms = delay_ms(min_hold, "min_hold")
-        self._terms = Terms(
-            redis=redis,
-            name=name,
-            pattern="Lock",
-            key=self._key,
-            lease_ms=min(lease_ms(lease), limit_ms or lease_ms(lease)),
-            renew=renew,
-            max_hold=None if limit_ms is None else limit_ms / 1000,
-            on_lost=on_lost,
-            on_event=on_event,
-            renewal=_RENEW,
-        )
-        # Held for the tasks that are inside `async with`; not inherited by the tasks that they start.
-        self._entered: dict[asyncio.Task[Any] | None, list[Lease]] = {}
+        self._terms = Terms.checked(
+            redis, name, "Lock", self._key, RENEW,
+            lease=lease, renew=renew, max_hold=max_hold, on_lost=on_lost, on_event=on_event,
+        )  # fmt: skip
+        self._acquire: Script | Replicated = _ACQUIRE
+        if checked_replicas(min_replicas, on_missing_replicas):
+            self._acquire = Replicated(_ACQUIRE, name, min_replicas, self._terms.lease_ms, on_missing_replicas)
 
     def __repr__(self) -> str:
         return f"<Lock {self.name!r}>"
@@ -187,7 +178,7 @@ class Lock:
         if not isinstance(token, str):
             raise TypeError(f"token must be a str, not {token!r:.80}")
         sent = monotonic()
-        (fence,) = await _RENEW(self._terms.redis, self._key, token, self._terms.lease_ms)
+        (fence,) = await RENEW(self._terms.redis, self._key, token, self._terms.lease_ms)
         if fence <= 0:
             raise LockLostError(self.name, "taken" if fence else "expired")
         return self._new_lease(link_of(self._terms.redis), token, fence, sent)
@@ -197,7 +188,7 @@ class Lock:
         try:
             sent = monotonic()
             try:
-                answer = await _ACQUIRE.on(
+                answer = await self._acquire.on(
                     link, self._key, self._fence, self._waiters,
                     token, self._terms.lease_ms, owner, deadline=deadline,
                 )  # fmt: skip
@@ -222,7 +213,7 @@ class Lock:
         while (left := round(give_up - monotonic(), 2)) >= _SOON:
             sent = monotonic()
             try:
-                answer: int = await _ACQUIRE.on(
+                answer: int = await self._acquire.on(
                     link, self._key, self._fence, self._waiters,
                     token, self._terms.lease_ms, owner, *place, deadline=left,
                 )  # fmt: skip
@@ -293,20 +284,24 @@ class Lock:
 
     async def _give_back(self, link: Link, lease: Lease) -> bool:
         """Free the lock, or give it to the next task of this client; whether it was still held."""
-        waiting = link.companion(Waiting)
         cooldown = self._cooldown(lease) if self._min_hold_ms else ()
         try:
-            if self._key in waiting and not cooldown:
-                return await self._hand_over(link, lease.token, waiting.first(self._key))
-            if self._key in waiting:
-                waiting.first(self._key).ask()
-            return bool(await _RELEASE.on(link, self._key, self._waiters, lease.token, *cooldown))
-        except OutcomeUnknownError:
-            return await self._free_again(link, lease.token, cooldown)
+            try:
+                return await self._free(link, lease.token, cooldown)
+            except OutcomeUnknownError:
+                return await self._free_again(link, lease.token, cooldown)
         except asyncio.CancelledError:
             # The request may not have left. Asking twice does no harm.
-            await _quietly(shielded(self._free_again(link, lease.token, cooldown), link.deadline + _SOON))
+            await quietly(shielded(self._free_again(link, lease.token, cooldown), link.deadline + _SOON))
             raise
+
+    async def _free(self, link: Link, token: str, cooldown: tuple[int, ...]) -> bool:
+        waiting = link.companion(Waiting)
+        if self._key in waiting and not cooldown and self._acquire is _ACQUIRE:
+            return await self._hand_over(link, token, waiting.first(self._key))
+        if self._key in waiting:
+            waiting.first(self._key).ask()
+        return bool(await _RELEASE.on(link, self._key, self._waiters, token, *cooldown))
 
     def _cooldown(self, lease: Lease) -> tuple[int, ...]:
         """The ms that the lock has to stay closed, if any."""
@@ -351,74 +346,22 @@ class Lock:
         """Take back in the background what this token may have left on the server, for as long as that would live."""
         deadline = max(link.deadline, self._terms.lease_ms / 1000)
         undone = _UNDO.on(link, self._key, self._waiters, token, inbox, deadline=deadline)
-        background(_quietly(undone), name="redis lock undone")
+        if isinstance(self._acquire, Replicated):
+            undone = self._acquire.then(token, undone)
+        background(quietly(undone), name="redis lock undone")
 
     # Whoever holds it ------------------------------------------------------------------------------------------------
 
     async def locked(self) -> bool:
         """Whether anybody holds the lock at this moment, or keeps it closed by `min_hold`."""
-        value, _ = await _INSPECT(self._terms.redis, self._key)
+        value, _ = await INSPECT(self._terms.redis, self._key)
         return bool(value)
 
     async def owner(self) -> LockOwner | None:
         """Who holds the lock at this moment; None when it is free."""
-        value, left_ms = await _INSPECT(self._terms.redis, self._key)
+        value, left_ms = await INSPECT(self._terms.redis, self._key)
         return read_owner(value, left_ms) if value else None
 
     async def force_release(self) -> bool:
         """Free the lock whoever holds it; whether it was held. Its holder is told at its next renewal."""
         return bool(await _BREAK(self._terms.redis, self._key, self._waiters))
-
-    # As a context, as a decorator ------------------------------------------------------------------------------------
-
-    async def __aenter__(self) -> Lease:
-        task = asyncio.current_task()
-        if self._timeout is None and any(lease.valid_for for lease in self._entered.get(task, ())):
-            raise LockError(
-                self.name, f"this task holds lock {self.name!r} already, and would wait for itself for ever"
-            )
-        lease = await self.acquire()
-        await lease.__aenter__()
-        self._entered.setdefault(task, []).append(lease)
-        return lease
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        task = asyncio.current_task()
-        # An async generator may be left by another task than it was entered by.
-        task = task if task in self._entered else next(reversed(self._entered))
-        lease = self._entered[task].pop()
-        if not self._entered[task]:
-            del self._entered[task]
-        await lease.__aexit__(kind, error, traceback)
-
-    def __call__(self, function: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        """Decorate a coroutine function so that each call runs under the lock.
-
-        Example:
-            >>> async def main(redis):
-            ...     @Lock(redis, "nightly-report")
-            ...     async def report(day):
-            ...         return f"the report of {day}"
-            ...     return await report("monday")
-        """
-
-        @wraps(function)
-        async def under_lock(*args: P.args, **kwargs: P.kwargs) -> R:
-            return await self.run(function, *args, **kwargs)
-
-        return under_lock
-
-    async def run(self, function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call a coroutine function under the lock, and give its result."""
-        async with self:
-            return await function(*args, **kwargs)
-
-
-async def _quietly(work: Awaitable[object]) -> None:
-    """For what is given back: when Redis fails, the lease ends it."""
-    try:
-        await work
-    except (RedisError, PatternError, OSError, TimeoutError):
-        pass

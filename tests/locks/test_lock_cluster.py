@@ -10,16 +10,9 @@ import pytest_asyncio
 from redis.asyncio import Redis, RedisCluster
 
 from aioredis_patterns.client import connect
-from aioredis_patterns.embedded import EmbeddedCluster, embedded_cluster
+from aioredis_patterns.embedded import EmbeddedCluster
 from aioredis_patterns.locks import Lock
 from tests.support.waiting import eventually
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster() -> AsyncIterator[EmbeddedCluster]:
-    """A cluster that every test of this file may use and none may stop."""
-    async with embedded_cluster() as running:
-        yield running
 
 
 @pytest_asyncio.fixture(params=["pipelined", "plain"])

@@ -5,26 +5,47 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from typing import Any
 
 import anyio
 import pytest
+import pytest_asyncio
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
 
 from aioredis_patterns.client import connect
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import LockTimeoutError, OutcomeUnknownError
-from aioredis_patterns.locks import Lock
 from aioredis_patterns.locks._waiting import Waiting
+from tests.locks.mutexes import MUTEXES
 from tests.support.faults import Command, Fault, FaultProxy
 from tests.support.processes import worker
 from tests.support.waiting import eventually
 
-MUTEXES: dict[str, Callable[..., Any]] = {"Lock": Lock}
-"""Each takes `(redis, name, lease=...)`; later kinds join here."""
+CLIENTS: dict[str, Callable[[str], Any]] = {
+    "pipelined": connect,
+    "plain": lambda url: Redis.from_url(url, retry=Retry(ExponentialWithJitterBackoff(base=0.01, cap=1), 10)),
+    "plain-resp2-decoding": lambda url: Redis.from_url(url, protocol=2, decode_responses=True),
+    "cluster": connect,
+}
+"""What users build, the retries of redis-py's own default included."""
+
+
+@pytest.fixture(params=CLIENTS)
+def client(request: pytest.FixtureRequest, url: str) -> Any:
+    """A client of each kind, of one server or of a cluster, which is started for those alone who ask for it."""
+    return CLIENTS[request.param](request.getfixturevalue("cluster").url if "cluster" in request.param else url)
+
+
+@pytest_asyncio.fixture
+async def redis(client: Any) -> AsyncIterator[Any]:
+    """The same, open as long as the test runs."""
+    async with client:
+        yield client
 
 
 @pytest.fixture(params=MUTEXES)
@@ -41,7 +62,8 @@ def make(kind: str) -> Callable[..., Any]:
 
 async def leftovers(redis: Redis, name: str) -> list[Any]:
     """The keys of a lock on the server, its fence counter apart, and its waiters in the client."""
-    keys = [key async for key in redis.scan_iter(match=f"arp:{{{name}}}:*")]
+    server: Any = getattr(redis, "cluster_client", redis)  # which scans all nodes
+    keys = [key async for key in server.scan_iter(match=f"arp:{{{name}}}:*")]
     names = [key if isinstance(key, str) else key.decode() for key in keys]
     return [key for key in names if not key.endswith(":fence")] + ["waiter"] * len(link_of(redis).companion(Waiting))
 
@@ -115,7 +137,7 @@ async def test_try_acquire_answers_at_once(redis: Redis, name: str, make: Callab
     lock = make(redis, name, lease=10)
     lease = await lock.try_acquire()
     async with asyncio.timeout(1):
-        assert await lock.try_acquire() is None
+        assert await asyncio.create_task(lock.try_acquire()) is None
     assert await lease.release()
     again = await lock.try_acquire()
     assert again.fence > lease.fence
@@ -128,7 +150,7 @@ async def test_acquire_raises_at_its_timeout(redis: Redis, name: str, make: Call
     async with lock:
         started = asyncio.get_running_loop().time()
         with pytest.raises(LockTimeoutError):
-            await lock.acquire(timeout=0.2)
+            await asyncio.create_task(lock.acquire(timeout=0.2))
         assert 0.2 <= asyncio.get_running_loop().time() - started < 0.35
     await nothing_is_left(redis, name)
 
@@ -323,3 +345,51 @@ async def test_a_release_that_is_cancelled_is_done_all_the_same(
         await asyncio.wait([releasing])
         assert releasing.cancelled()
         assert await leftovers(direct, name) == []
+
+
+@pytest.mark.parametrize("lease", [0, -1, 0.0004, float("nan"), float("inf"), 10**12, "10", None, True])
+def test_a_lease_without_sense_is_refused(make: Callable[..., Any], lease: Any) -> None:
+    """It is refused when the lock is defined, before any command."""
+    with pytest.raises((ValueError, TypeError)):
+        make(Redis(), "name", lease=lease)
+
+
+@pytest.mark.parametrize("bad", ["", b"bytes", "x" * 513, None, 7])
+def test_a_name_without_sense_is_refused(make: Callable[..., Any], bad: Any) -> None:
+    """It is refused when the lock is defined, before any command."""
+    with pytest.raises((ValueError, TypeError)):
+        make(Redis(), bad, lease=10)
+
+
+@pytest.mark.parametrize("odd", ["{braces}", "nul\0", "line\r\nbreak", "glob*?[a]", "a}b{c"])
+async def test_odd_names_are_names(pipelined: Redis, name: str, make: Callable[..., Any], odd: str) -> None:
+    """A name with braces, control characters or globs locks itself and nothing else."""
+    lock, plain = make(pipelined, name + odd, lease=10), make(pipelined, name, lease=10)
+    async with lock:
+        assert await asyncio.create_task(lock.try_acquire()) is None
+        free = await plain.try_acquire()
+        assert free is not None
+        assert await free.release()
+
+
+async def test_a_release_that_is_cancelled_after_a_lost_reply_is_done_all_the_same(
+    own_server: EmbeddedServer, name: str, make: Callable[..., Any]
+) -> None:
+    """A release whose request was lost, and that is cancelled before it could ask again, frees the lock."""
+    async with (
+        FaultProxy(own_server.host, own_server.port) as proxy,
+        connect(proxy.url) as redis,
+        connect(own_server.url) as direct,
+    ):
+        lease = await make(redis, name, lease=60).acquire()
+        proxy.refuse()
+        proxy.add(Fault("cut_before", is_evalsha))
+        releasing = asyncio.create_task(lease.release())
+        await eventually(lambda: proxy.struck.total() == 1)
+        for _ in range(5):
+            await asyncio.sleep(0.01)
+            releasing.cancel()
+        proxy.heal()
+        await asyncio.wait([releasing])
+        assert releasing.cancelled()
+        await nothing_is_left(direct, name)
