@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
 
-__all__ = ("Decision",)
+__all__ = ("Deciding", "Decision", "Source")
+
+Source: TypeAlias = Literal["redis", "lease", "local", "open", "closed", "shadow", "ban"]
+"""Where a decision comes from: `redis` from the limit itself; the others from what was put around it.
+
+`lease` from tokens that this process holds; `local`, `open` and `closed` from a `Fallback`, as Redis failed; `shadow`
+was a denial that a `Shadow` let pass; `ban` from a ban.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,22 @@ class Decision:
     reset_after: float
     #: The name of the limit that decided.
     policy: str
+    #: Where it comes from, such as `redis`, or `local` while Redis fails.
+    source: Source = "redis"
 
     def __bool__(self) -> bool:
         return self.allowed
+
+
+class Deciding(Protocol):
+    """Every limit that answers a hit with a decision."""
+
+    name: str
+
+    async def hit(self, subject: Any = None, cost: Any = 1) -> Decision:
+        """Ask to be admitted."""
+        ...
+
+    async def peek(self, subject: Any = None, cost: Any = 1) -> Decision:
+        """Say what a hit would be answered."""
+        ...

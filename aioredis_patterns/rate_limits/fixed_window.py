@@ -27,10 +27,10 @@ class FixedWindow(Limiter):
 
     The least memory and the simplest to explain: "100 per hour, and the hour begins when you do".
 
-    The promise. No window admits more than `limit`. `retry_after` is exact for the cost that was asked, to a
-    millisecond. A denied hit is not counted. When the limit changes, the window that runs keeps its count and its end,
-    unless the new period is over before. Time is the server's; when its clock steps back the window ends later, by a
-    period at most.
+    The promise. No window admits more than `limit`. `retry_after` is exact for the cost that was asked. A window is up
+    to a millisecond longer than its period, never shorter. A denied hit is not counted. When the limit changes, the
+    window that runs keeps its count and its end, unless the new period is over before; what is reserved stays reserved.
+    Time is the server's; when its clock steps back the window ends later, by a period at most.
 
     `acquire` reserves in the next window that has room; until that one begins every hit is denied.
 
@@ -45,6 +45,7 @@ class FixedWindow(Limiter):
         limit: Units that are admitted per window.
         period: Seconds of a window, rounded up to milliseconds.
         backlog: Units that may be reserved in advance, in whole windows; 10,000 when None.
+        count_denied: Count denied hits too, as far as the limit goes, so that they use the window up.
         deadline: Seconds that one call to Redis may take; the client's own when None.
         on_event: Told of every decision.
         prefix: First part of every key.
@@ -65,7 +66,7 @@ class FixedWindow(Limiter):
     _part = "window"
     _hit, _peek, _refund, _reserve, _cancel = _HIT, _PEEK, _REFUND, _RESERVE, _CANCEL
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what the limit is, is said in one place
         self,
         redis: AnyRedis,
         name: str,
@@ -73,6 +74,7 @@ class FixedWindow(Limiter):
         limit: int,
         period: Seconds,
         backlog: int | None = None,
+        count_denied: bool = False,
         deadline: Seconds | None = None,
         on_event: EventHook | None = None,
         prefix: str = PREFIX,
@@ -84,6 +86,7 @@ class FixedWindow(Limiter):
             *(redis, name, limit, length),
             capacity=limit,
             arguments=(limit, period_ms, (ahead + 1) * period_ms),
+            count_denied=count_denied,
             deadline=deadline,
             on_event=on_event,
             prefix=prefix,

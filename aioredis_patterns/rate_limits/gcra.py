@@ -30,7 +30,7 @@ class Gcra(Limiter):
     The promise. In any stretch of time no more is admitted than `burst` and what the rate gives in that time. The rate
     is exact: the time is kept in whole microseconds and a rest, so nothing is ever rounded. `retry_after` is exact for
     the cost that was asked. A denied hit takes nothing. Time is the server's; when its clock steps back, what was used
-    is made good later by that much, or as if burst and backlog had been used up at most.
+    is made good later by that much, but no more is owed than was.
 
     `acquire` uses what is not made good yet, and waits for it; until then every hit is denied.
 
@@ -45,6 +45,7 @@ class Gcra(Limiter):
         period: Seconds, of whole microseconds.
         burst: The most that passes at once; `limit` when None.
         backlog: Units that may be reserved in advance; 10,000 when None, or as many as can be counted.
+        count_denied: Count denied hits too, as far as the limit goes: who never pauses stays denied.
         deadline: Seconds that one call to Redis may take; the client's own when None.
         on_event: Told of every decision.
         prefix: First part of every key.
@@ -75,6 +76,7 @@ class Gcra(Limiter):
         period: Seconds,
         burst: int | None = None,
         backlog: int | None = None,
+        count_denied: bool = False,
         deadline: Seconds | None = None,
         on_event: EventHook | None = None,
         prefix: str = PREFIX,
@@ -86,6 +88,7 @@ class Gcra(Limiter):
             *(redis, name, limit, length),
             capacity=self.burst,
             arguments=(gain, unit, self.burst, backlog_that_fits(backlog, self.burst, unit)),
+            count_denied=count_denied,
             deadline=deadline,
             on_event=on_event,
             prefix=prefix,

@@ -43,6 +43,7 @@ class LeakyBucket(Limiter):
         limit: Units that leak out per period.
         period: Seconds, of whole microseconds.
         burst: Units that the bucket holds, and so how many can wait; `limit` when None.
+        count_denied: Count denied hits too, as far as the limit goes: who never pauses stays denied.
         deadline: Seconds that one call to Redis may take; the client's own when None.
         on_event: Told of every decision.
         prefix: First part of every key.
@@ -65,7 +66,7 @@ class LeakyBucket(Limiter):
     _part = "leaky"
     _hit, _peek, _refund, _reserve = _HIT, _PEEK, _REFUND, _RESERVE
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what the limit is, is said in one place
         self,
         redis: AnyRedis,
         name: str,
@@ -73,6 +74,7 @@ class LeakyBucket(Limiter):
         limit: int,
         period: Seconds,
         burst: int | None = None,
+        count_denied: bool = False,
         deadline: Seconds | None = None,
         on_event: EventHook | None = None,
         prefix: str = PREFIX,
@@ -84,6 +86,7 @@ class LeakyBucket(Limiter):
             *(redis, name, limit, length),
             capacity=self.burst,
             arguments=(gain, unit, self.burst, backlog_that_fits(0, self.burst, unit)),
+            count_denied=count_denied,
             deadline=deadline,
             on_event=on_event,
             prefix=prefix,

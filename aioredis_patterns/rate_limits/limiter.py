@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from redis.exceptions import RedisError
 
-from aioredis_patterns._core.durations import timeout_seconds
+from aioredis_patterns._core.durations import deadline_seconds, timeout_seconds
 from aioredis_patterns._core.keys import Keys
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.tasks import shielded
@@ -46,7 +46,10 @@ class Limiter:
         True
     """
 
-    __slots__ = ("_arguments", "_capacity", "_deadline", "_keys", "_on_event", "_redis", "limit", "name", "period")
+    __slots__ = (
+        *("_arguments", "_capacity", "_charged", "_deadline", "_keys", "_on_event", "_redis"),
+        *("limit", "name", "period"),
+    )
 
     # What a kind adds: the part of its key, its scripts, and what they are told before the cost.
     _part: ClassVar[str]
@@ -66,6 +69,7 @@ class Limiter:
         *,
         capacity: int,
         arguments: tuple[int, ...],
+        count_denied: bool,
         deadline: Seconds | None,
         on_event: EventHook | None,
         prefix: str,
@@ -77,7 +81,8 @@ class Limiter:
         self.period = period_us / _SECOND
         self._capacity = capacity
         self._arguments = tuple(b"%d" % argument for argument in arguments)
-        self._deadline = None if deadline is None else timeout_seconds(deadline, "deadline")
+        self._charged = (b"1",) if count_denied else ()
+        self._deadline = None if deadline is None else deadline_seconds(deadline)
         self._on_event = on_event
 
     def __repr__(self) -> str:
@@ -86,8 +91,8 @@ class Limiter:
     async def hit(self, subject: KeyPart | None = None, cost: int = 1) -> Decision:
         """Ask to be admitted, and be counted if so. One round trip.
 
-        A hit that is denied consumes nothing. A cost above what the limit can ever admit at once is denied with an
-        infinite `retry_after`, and a cost of 0 only peeks.
+        A hit that is denied consumes nothing, unless `count_denied` says otherwise. A cost above what the limit can
+        ever admit at once is denied with an infinite `retry_after`, and a cost of 0 only peeks.
 
         Args:
             subject: Who is limited; None where there is only one.
@@ -102,7 +107,7 @@ class Limiter:
         units = self._units(cost)
         if not units:
             return await self.peek(subject, 0)
-        decision = await self._ask(self._hit, subject, units)
+        decision = await self._ask(self._hit, subject, units, *self._charged)
         if self._on_event is not None:
             self._tell(self._on_event, decision)
         return decision
@@ -151,9 +156,8 @@ class Limiter:
         """Wait to be admitted, in the order of the calls, and be counted.
 
         Each caller reserves its turn when it calls and then only sleeps, so waiting costs one round trip however long
-        it takes, and nobody overtakes. A caller that is cancelled gives its turn back if it is still the last in line;
-        an earlier turn goes unused. A turn is kept by nobody but the caller: hits that are not denied meanwhile are
-        those that the limit admits besides.
+        it takes, and nobody overtakes but by milliseconds. A caller that is cancelled gives its turn back if it is
+        still the last in line, or equal to the last; an earlier turn goes unused.
 
         Args:
             subject: Who is limited.
@@ -194,9 +198,9 @@ class Limiter:
         except (RedisError, PatternError):
             pass
 
-    async def _ask(self, script: Script, subject: KeyPart | None, units: int) -> Decision:
+    async def _ask(self, script: Script, subject: KeyPart | None, *told: int | bytes) -> Decision:
         key = self._keys.key(self._part, subject)
-        return self._decision(await script(self._redis, key, *self._arguments, units, deadline=self._deadline))
+        return self._decision(await script(self._redis, key, *self._arguments, *told, deadline=self._deadline))
 
     def _units(self, cost: int) -> int:
         """The cost, checked; all that is above the capacity is as impossible as one above it."""

@@ -14,11 +14,12 @@ from .limiter import Limiter, backlog_that_fits, check_count, periods_ahead
 __all__ = ("SlidingLog",)
 
 _SHARED: Final = ("fragment_time", "fragment_log")
-_HIT: Final = Script(__package__, "sliding_log_hit", fragments=_SHARED)
+_WRITING: Final = (*_SHARED, "fragment_log_writing")
+_HIT: Final = Script(__package__, "sliding_log_hit", fragments=_WRITING)
 _PEEK: Final = Script(__package__, "sliding_log_peek", fragments=_SHARED, repeatable=True)
-_REFUND: Final = Script(__package__, "sliding_log_refund", fragments=_SHARED)
-_RESERVE: Final = Script(__package__, "sliding_log_reserve", fragments=_SHARED)
-_CANCEL: Final = Script(__package__, "sliding_log_cancel", fragments=_SHARED)
+_REFUND: Final = Script(__package__, "sliding_log_refund", fragments=_WRITING)
+_RESERVE: Final = Script(__package__, "sliding_log_reserve", fragments=_WRITING)
+_CANCEL: Final = Script(__package__, "sliding_log_cancel", fragments=_WRITING)
 
 
 @final
@@ -28,15 +29,16 @@ class SlidingLog(Limiter):
     The only limit that is exact for every stretch of time; for where a limit must not be exceeded by one.
 
     The promise. No period, wherever it begins, admits more than `limit`. `retry_after` is exact for the cost that was
-    asked. A denied hit is not noted. When the limit changes, the log stays. Time is the server's; when its clock steps
-    back the log stands still until it is where it was, or for two periods at most.
+    asked. A denied hit is not noted. When the limit changes, the log stays, with all that has not passed under the old
+    one. Time is the server's; when its clock steps back the log stands still until it is where it was, or for two
+    periods at most.
 
     `acquire` reserves the first moment that has room; until then every hit is denied. A refund takes the oldest hits
     back, as it cannot be known which it is for, so that what is left is in force for longer rather than shorter.
 
     The limit of the promise. A server that fails over without its last writes forgets the hits among them.
 
-    The cost. One round trip. A subject has one list of about 12 bytes per hit, whatever its cost, which expires with
+    The cost. One round trip. A subject has one list of about 20 bytes per hit, whatever its cost, which expires with
     its last hit. A denial looks at one hit per unit that it lacks.
 
     Args:
@@ -45,6 +47,7 @@ class SlidingLog(Limiter):
         limit: Units that are admitted per window.
         period: Seconds of a window, of whole microseconds.
         backlog: Units that may be reserved in advance, in whole windows; 10,000 when None.
+        count_denied: Count denied hits too, as far as the limit goes: who never pauses stays denied.
         deadline: Seconds that one call to Redis may take; the client's own when None.
         on_event: Told of every decision.
         prefix: First part of every key.
@@ -65,7 +68,7 @@ class SlidingLog(Limiter):
     _part = "log"
     _hit, _peek, _refund, _reserve, _cancel = _HIT, _PEEK, _REFUND, _RESERVE, _CANCEL
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what the limit is, is said in one place
         self,
         redis: AnyRedis,
         name: str,
@@ -73,6 +76,7 @@ class SlidingLog(Limiter):
         limit: int,
         period: Seconds,
         backlog: int | None = None,
+        count_denied: bool = False,
         deadline: Seconds | None = None,
         on_event: EventHook | None = None,
         prefix: str = PREFIX,
@@ -83,6 +87,7 @@ class SlidingLog(Limiter):
             *(redis, name, limit, length),
             capacity=limit,
             arguments=(limit, length, periods_ahead(backlog, limit) * length),
+            count_denied=count_denied,
             deadline=deadline,
             on_event=on_event,
             prefix=prefix,

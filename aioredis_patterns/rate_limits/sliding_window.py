@@ -28,8 +28,9 @@ class SlidingWindow(Limiter):
 
     The promise. Had the hits of the window before come evenly, no period would admit more than one above `limit`. In
     the long run the rate is the limit. `retry_after` is exact for the cost that was asked. A denied hit is not
-    counted. When the limit changes, both counts stay. Time is the server's; when its clock steps back the windows
-    stand still until it is where it was, or for one period at most.
+    counted. When the limit changes, both counts stay; when the period does, what weighs then counts as if it had come
+    then. Time is the server's; when its clock steps back the windows stand still until it is where it was, or for one
+    period at most.
 
     `acquire` reserves the first moment that has room; until then every hit is denied.
 
@@ -44,7 +45,8 @@ class SlidingWindow(Limiter):
         name: What is limited; decisions name it as their policy.
         limit: Units that are admitted per window.
         period: Seconds of a window, of whole microseconds.
-        backlog: Units that may be reserved in advance, in whole windows; 10,000 when None.
+        backlog: Units that may be reserved in advance, rounded up to whole windows and one more; 10,000 when None.
+        count_denied: Count denied hits too, as far as the limit goes, so that they use the window up.
         deadline: Seconds that one call to Redis may take; the client's own when None.
         on_event: Told of every decision.
         prefix: First part of every key.
@@ -66,7 +68,7 @@ class SlidingWindow(Limiter):
     _part = "sliding"
     _hit, _peek, _refund, _reserve = _HIT, _PEEK, _REFUND, _RESERVE
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what the limit is, is said in one place
         self,
         redis: AnyRedis,
         name: str,
@@ -74,16 +76,19 @@ class SlidingWindow(Limiter):
         limit: int,
         period: Seconds,
         backlog: int | None = None,
+        count_denied: bool = False,
         deadline: Seconds | None = None,
         on_event: EventHook | None = None,
         prefix: str = PREFIX,
     ) -> None:
         limit, length = check_count(limit, "limit"), period_us(period)
         backlog_that_fits(0, limit, length)
+        ahead = periods_ahead(backlog, limit)
         super().__init__(
             *(redis, name, limit, length),
             capacity=limit,
-            arguments=(limit, length, periods_ahead(backlog, limit) * length),
+            arguments=(limit, length, (ahead + 1) * length if ahead else 0),
+            count_denied=count_denied,
             deadline=deadline,
             on_event=on_event,
             prefix=prefix,

@@ -43,6 +43,7 @@ class TokenBucket(Limiter):
         period: Seconds, of whole microseconds.
         burst: Tokens that the bucket holds, the most that passes at once; `limit` when None.
         backlog: Tokens that may be reserved in advance; 10,000 when None, or as many as can be counted.
+        count_denied: Count denied hits too, as far as the limit goes: who never pauses stays denied.
         deadline: Seconds that one call to Redis may take; the client's own when None.
         on_event: Told of every decision.
         prefix: First part of every key.
@@ -74,6 +75,7 @@ class TokenBucket(Limiter):
         period: Seconds,
         burst: int | None = None,
         backlog: int | None = None,
+        count_denied: bool = False,
         deadline: Seconds | None = None,
         on_event: EventHook | None = None,
         prefix: str = PREFIX,
@@ -85,6 +87,7 @@ class TokenBucket(Limiter):
             *(redis, name, limit, length),
             capacity=self.burst,
             arguments=(gain, unit, self.burst, backlog_that_fits(backlog, self.burst, unit)),
+            count_denied=count_denied,
             deadline=deadline,
             on_event=on_event,
             prefix=prefix,

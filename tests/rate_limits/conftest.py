@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.rate_limits import (
@@ -23,6 +24,9 @@ from tests.rate_limits.clock import Clock, Timed
 KINDS = {kind.__name__: kind for kind in (FixedWindow, SlidingWindow, SlidingLog, TokenBucket, LeakyBucket, Gcra)}
 
 Kind = Callable[..., Limiter]
+
+# 100,000 steps for each kind, where a test takes a quarter of the examples, of 40 steps each: `nox -s nightly`.
+settings.register_profile("nightly", max_examples=10_000, print_blob=True)
 
 
 @pytest.fixture(params=KINDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import AsyncExitStack
 from math import inf, nan
 from typing import Any
 
@@ -15,10 +16,11 @@ from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import OutcomeUnknownError
 from aioredis_patterns.events import LimitDecided
-from aioredis_patterns.rate_limits import Decision, LeakyBucket, Limiter
+from aioredis_patterns.rate_limits import Decision, FixedWindow, LeakyBucket, Limiter, SlidingWindow
 from tests.rate_limits.clock import Clock
-from tests.rate_limits.conftest import Kind, backlog_of
+from tests.rate_limits.conftest import KINDS, Kind, backlog_of
 from tests.support.faults import Fault, FaultProxy
+from tests.support.processes import worker
 from tests.support.waiting import eventually
 
 HOUR = 3600
@@ -410,6 +412,65 @@ async def test_garbage_is_survived(pipelined: Redis, kind: Kind, name: str, garb
 async def stores_string(redis: Redis, limiter: Limiter) -> bool:
     await limiter.hit("probe")
     return await redis.type(key_of(limiter, "probe")) == b"string"
+
+
+# Who counts too ------------------------------------------------------------------------------------------------------
+
+
+async def test_who_never_pauses_stays_denied(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
+    """Where denied hits count, one who goes on hitting is not admitted in that window or ever, and one who waits is."""
+    limiter = kind(pipelined, name, limit=4, period=10, count_denied=True)
+    await drain(limiter)
+    for _ in range(20 if kind in (FixedWindow, SlidingWindow) else 60):
+        clock.now_us += us(0.45)
+        assert not await limiter.hit()
+    decision = await limiter.hit()
+    clock.now_us += us(decision.retry_after)
+    assert await limiter.hit()
+
+
+async def test_a_denied_hit_that_counts_takes_what_is_left(
+    pipelined: Redis, clock: Clock, kind: Kind, name: str
+) -> None:
+    """It uses no more than the limit, whatever its cost, says exactly when it would pass, and peeks take nothing."""
+    limiter = kind(pipelined, name, limit=10, period=10, count_denied=True)
+    await limiter.hit(cost=8)
+    assert not await limiter.peek(cost=3)
+    assert (await limiter.peek()).remaining == 2
+    clock.now_us += us(0.01)
+    decision = await limiter.hit(cost=3)
+    assert (decision.allowed, decision.remaining) == (False, 0)
+    assert not await limiter.peek()
+    clock.now_us += us(decision.retry_after) - 2000
+    assert not await limiter.peek(cost=3)
+    clock.now_us += 2000
+    assert await limiter.peek(cost=3)
+    assert (await limiter.hit(cost=11)).retry_after == inf
+    assert 0 < (await limiter.peek(cost=10)).retry_after <= 20
+
+
+async def test_a_storm_from_many_processes_keeps_the_limit(pipelined: Redis, url: str, name: str) -> None:
+    """Sixteen processes that hit without a pause are never admitted more, in any true window, than is promised."""
+    limit = 100
+    async with AsyncExitStack() as stack:
+        target = "tests.rate_limits.workers:hammer"
+        start = [stack.enter_async_context(worker(target, url, name, list(KINDS), limit, 2.2)) for _ in range(16)]
+        answers = [await process.line(timeout=50) for process in await asyncio.gather(*start)]
+    for kind in KINDS:
+        hits = sorted(tuple(hit) for answer in answers for hit in answer[kind])
+        assert len(hits) >= 2 * limit
+        for window in (0.25, 1):
+            bucket = limit + round(limit * window)
+            bounds = {"SlidingLog": limit, "FixedWindow": 2 * limit, "SlidingWindow": 2 * limit}
+            assert most_within(hits, us(window)) <= bounds.get(kind, bucket), kind
+
+
+def most_within(hits: list[tuple[int, int]], window_us: int) -> int:
+    """The most hits that were certainly within one window, as each came at some time between its two."""
+    most = 0
+    for first, (begin, _) in enumerate(hits):
+        most = max(most, sum(end < begin + window_us for _, end in hits[first : first + 400]))
+    return most
 
 
 # Faults --------------------------------------------------------------------------------------------------------------

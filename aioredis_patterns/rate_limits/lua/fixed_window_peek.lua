@@ -15,11 +15,11 @@ local window = KEYS[1]
 local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local left = redis.call('PTTL', window)
-local count, ends, ahead = read_window(redis.call('GET', window), left, period, most)
+local count, ends, length, ahead = read_window(redis.call('GET', window), left, period)
 local room = ahead and 0 or math.max(limit - count, 0)
-local reset = left == -2 and 0 or (ends + 1) * 1000
-if cost <= room then
+local reset = count == 0 and 0 or until_over(ends)
+if cost <= room or cost == 0 then
   return { 1, room, 0, reset }
 end
-local turn = (ahead and cost <= limit - count) and ends - period or ends
-return { cost == 0 and 1 or 0, room, cost > limit and -1 or cost > 0 and (turn + 1) * 1000 or 0, reset }
+local turn = (ahead and cost <= limit - count) and ends - length or ends
+return { 0, room, cost > limit and -1 or until_over(turn), reset }

@@ -12,23 +12,24 @@
 --   2 remaining  units
 --   3 wait       us until that window begins; -1 never
 --   4 reset      us until nothing is used
---   5 mine       string, the count that this leaves and the window's end (us); empty when refused
---   6 before     string, the count that it found and how much earlier its window ends (ms)
+--   5 mine       string, the state that this leaves; empty when refused
+--   6 due        us, when that expires
+--   7 before     string, the state that it found; empty when there was none
+--   8 earlier    ms that it expired earlier
 local window = KEYS[1]
 local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local patience = tonumber(ARGV[5])
 
 local now, left, before = server_us(), redis.call('PTTL', window), redis.call('GET', window)
-local count, ends, ahead = read_window(before, left, period, most)
+local count, ends, length, ahead = read_window(before, left, period)
 local room, opened = ahead and 0 or math.max(limit - count, 0), 0
 if cost > limit - count then
-  count, ends, opened, ahead = 0, ends + period, period, true
+  count, ends, opened, length, ahead = 0, ends + period, period, period, true
 end
-local wait = ahead and (ends - period + 1) * 1000 or 0
+local wait = ahead and until_over(ends - length) or 0
 if cost > limit or ends > most or (patience >= 0 and wait > patience) then
-  return { 0, room, cost > limit and -1 or wait, left == -2 and 0 or (ends - opened + 1) * 1000, '', '' }
+  return { 0, room, cost > limit and -1 or wait, left == -2 and 0 or until_over(ends - opened), '', 0, '', 0 }
 end
 
-local mine = write_window(window, count + cost, ends, left, ahead)
-mine = string.format('%s %.0f', mine, now + ends * 1000)
-return { 1, wait > 0 and 0 or room - cost, wait, (ends + 1) * 1000, mine, string.format('%s %.0f', before or '0', opened) }
+local mine = write_window(window, count + cost, ends, left, ahead, length)
+return { 1, wait > 0 and 0 or room - cost, wait, until_over(ends), mine, now + ends * 1000, before or '', ends - left }

@@ -3,12 +3,12 @@
 -- zero is what reservations have taken in advance. No string is a full bucket.
 
 -- The shares held now, the time they are counted for, and the shares that a microsecond adds until the next write.
-local function read_bucket(stored, now, gain, unit, full, backlog)
+local function read_bucket(stored, now, gain, unit, full)
   local level, stamp, old_gain, old_unit = string.match(stored or '', '^(-?%d+) (%d+) ([1-9]%d*) ([1-9]%d*)$')
-  if not level then
+  level, stamp, old_gain, old_unit = tonumber(level), tonumber(stamp), tonumber(old_gain), tonumber(old_unit)
+  if not level or math.max(-level, stamp) > 2 ^ 53 then
     return full, now, gain
   end
-  level, stamp, old_gain, old_unit = tonumber(level), tonumber(stamp), tonumber(old_gain), tonumber(old_unit)
   level = level + math.max(now - stamp, 0) * old_gain
   if old_gain ~= gain or old_unit ~= unit then
     -- What was earned before the limit changed was earned at the old rate.
@@ -18,7 +18,7 @@ local function read_bucket(stored, now, gain, unit, full, backlog)
   end
   -- A clock that stepped back earns nothing until it is where it was, or a whole refill has passed.
   stamp = math.min(math.max(stamp, now), now + math.ceil(full / gain))
-  return math.max(math.min(level, full), -backlog * unit), stamp, gain
+  return math.min(level, full), stamp, gain
 end
 
 -- Microseconds until the bucket has gained so many shares.

@@ -1,19 +1,23 @@
 -- Logs: a list of hits, oldest first, each its time (us, 16 digits) and its cost in one number.
--- The last element is the sum of the costs, below zero when the last hit is a reservation. No list is nothing hit.
+-- The last element is the sum of the costs; when the last hit is a reservation it is below zero, and the time (us) of
+-- that being noted follows. No list is nothing hit.
 
 local function parse(entry)
   return tonumber(string.sub(entry, 1, 16)) or 0, tonumber(string.sub(entry, 17)) or 0
 end
 
--- The number of hits, their cost in all, the time of the last, and whether that is a reservation that is not due yet.
+-- The number of hits, their cost in all, the time of the last and when that was noted, and whether it is a reservation
+-- that is not due yet.
 local function read_log(log, now)
   local size = redis.call('LLEN', log) - 1
   if size < 1 then
-    return 0, 0, 0, false
+    return 0, 0, 0, 0, false
   end
   local tail = redis.call('LRANGE', log, -2, -1)
-  local total, last = tonumber(tail[2]) or 0, parse(tail[1])
-  return size, math.abs(total), last, total < 0 and last > now
+  local total, noted = string.match(tail[2], '^(-?%d+) ?(%d*)$')
+  local last = parse(tail[1])
+  total = tonumber(total) or 0
+  return size, math.abs(total), last, tonumber(noted or '') or last, total < 0 and last > now
 end
 
 -- How many of the hits, from the oldest on, are a period old, and their cost in all.
@@ -48,26 +52,7 @@ local function freed(log, from, size, weight, period)
   return 0
 end
 
--- Microseconds that a log is kept: until its last hit has passed, but no longer than any clock can be right about.
-local function keeping(last, now, period, ahead)
-  return math.max(math.min(last + period - now, ahead + period), 0)
-end
-
-local function expire_log(log, reset)
-  redis.call('PEXPIRE', log, string.format('%.0f', math.floor(reset / 1000) + 2))
-end
-
--- Adds a hit, and drops those that have passed.
-local function append(log, size, passed, time, cost, total)
-  if passed == size then
-    redis.call('DEL', log)
-  elseif passed > 0 then
-    redis.call('LTRIM', log, passed, -1)
-  end
-  local entry = string.format('%016.0f%.0f', time, cost)
-  if passed < size then
-    redis.call('RPOP', log)
-  end
-  redis.call('RPUSH', log, entry, string.format('%.0f', total))
-  return entry
+-- Microseconds that a log is kept: until its last hit has passed. A clock that stepped back adds a period at most.
+local function keeping(last, noted, now, period)
+  return math.max(last + period - math.max(now, noted - period), 0)
 end

@@ -1,6 +1,7 @@
--- Sliding windows: the string 'start before count', when a window began (us), the units in the one before and in it.
--- With reservations ' due' follows, the time of the last one (us). The window before counts for the share of it that the
--- period up to now covers, rounded down. No string is nothing counted.
+-- Sliding windows: the string 'start before count period', how much was counted in two windows.
+-- One began at `start` (us) and is `period` (us) long, `count` units are in it and `before` in the one before. With
+-- reservations ' due noted' follows, the time of the last one and of this writing. The window before counts for the
+-- share of it that the period up to now covers, rounded down. No string is nothing counted.
 
 -- The two windows at a later time.
 local function roll(start, before, count, at, period)
@@ -13,19 +14,29 @@ local function roll(start, before, count, at, period)
   return at, 0, 0
 end
 
--- The two windows now, the time they are seen from, and when the last reservation is due, if it is not yet.
-local function read_sliding(stored, now, period, most)
-  local start, before, count, due = string.match(stored or '', '^(%d+) (%d+) (%d+) ?(%d*)$')
-  start, before, count, due = tonumber(start), tonumber(before), tonumber(count), tonumber(due or '')
-  if not start or math.max(start, due or 0) > 2 ^ 53 then
-    return now, 0, 0, now
+-- The two windows now, the time they are seen from, when the last reservation is due, if it is not yet, and whether
+-- another period has counted them so far.
+local function read_sliding(stored, now, period)
+  local form = '^(%d+) (%d+) (%d+) ([1-9]%d*) ?(%d*) ?(%d*)$'
+  local start, before, count, length, due, noted = string.match(stored or '', form)
+  start, before, count, length = tonumber(start), tonumber(before), tonumber(count), tonumber(length)
+  due, noted = tonumber(due or ''), tonumber(noted or '') or start
+  if not start or math.max(start, length, due or 0, noted) > 2 ^ 53 then
+    return now, 0, 0, now, nil, false
   end
   -- A clock that stepped back is stood still until it is where it was, or for a period at most.
   local at = math.max(now, start, due or 0)
-  local excess = math.max(at - now - (due and most or period), 0)
+  local excess = math.max(noted - now - period, 0)
   start, at = math.max(start - excess, 0), at - excess
-  start, before, count = roll(start, before, count, at, period)
-  return start, before, count, at, due and at > now and at or nil
+  start, before, count = roll(start, before, count, at, length)
+  if length ~= period then
+    -- What weighs now counts as if it had come now.
+    start, before, count = at, 0, count + math.floor(before * (length - at + start) / length)
+  end
+  if before + count == 0 then
+    return now, 0, 0, now, nil, length ~= period
+  end
+  return start, before, count, at, due and at > now and at or nil, length ~= period
 end
 
 -- What is left, in units.
@@ -49,10 +60,10 @@ local function sliding_reset(start, before, count, now, period)
   return count > 0 and start + 2 * period - now or before > 0 and start + period - now or 0
 end
 
-local function write_sliding(windows, start, before, count, due, reset)
-  local state = string.format('%.0f %.0f %.0f', start, before, count)
+local function write_sliding(windows, start, before, count, period, due, now, reset)
+  local state = string.format('%.0f %.0f %.0f %.0f', start, before, count, period)
   if due then
-    state = string.format('%s %.0f', state, due)
+    state = string.format('%s %.0f %.0f', state, due, now)
   end
   redis.call('SET', windows, state, 'PX', string.format('%.0f', math.floor(reset / 1000) + 2))
   return state

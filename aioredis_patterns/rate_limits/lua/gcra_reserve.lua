@@ -24,10 +24,10 @@ local used, speed = read_debt(before, now, gain, unit, full + backlog * unit)
 local left = full - used - cost * unit
 local wait = math.max(math.ceil(-left / gain), 0)
 if cost > capacity or left < -backlog * unit or (patience >= 0 and wait > patience) then
-  keep_debt(debt, used, now, gain, unit, speed)
+  keep_debt(debt, used, now, gain, unit, full, speed)
   local remaining = math.max(math.floor((full - used) / unit), 0)
   return { 0, remaining, cost > capacity and -1 or wait, math.ceil(used / gain), '', '' }
 end
 
-local mine = write_debt(debt, full - left, now, gain, unit)
+local mine = write_debt(debt, full - left, now, gain, unit, full)
 return { 1, math.max(math.floor(left / unit), 0), wait, math.ceil((full - left) / gain), mine, before }

@@ -7,6 +7,7 @@
 --   3 capacity  units
 --   4 backlog   units that may be reserved beyond the capacity; always 0
 --   5 cost      units
+--   6 charged   1 where a denied hit counts too
 -- Returns
 --   1 allowed    1 or 0
 --   2 remaining  units
@@ -14,16 +15,21 @@
 --   4 reset      us until nothing is used
 local debt = KEYS[1]
 local gain, unit, capacity = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local backlog, cost = tonumber(ARGV[4]), tonumber(ARGV[5])
+local backlog, cost, charged = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 
 local now, full = server_us(), capacity * unit
 local used, speed = read_debt(redis.call('GET', debt), now, gain, unit, full + backlog * unit)
 local left = full - used - cost * unit
 if left < 0 then
-  keep_debt(debt, used, now, gain, unit, speed)
-  local remaining = math.max(math.floor((full - used) / unit), 0)
-  return { 0, remaining, cost > capacity and -1 or math.ceil(-left / gain), math.ceil(used / gain) }
+  if charged == '1' and used < full then
+    used = math.min(used + cost * unit, full)
+    write_debt(debt, used, now, gain, unit, 0)
+  else
+    keep_debt(debt, used, now, gain, unit, 0, speed)
+  end
+  local remaining, retry = math.max(math.floor((full - used) / unit), 0), math.ceil((used + cost * unit - full) / gain)
+  return { 0, remaining, cost > capacity and -1 or retry, math.ceil(used / gain) }
 end
 
-write_debt(debt, full - left, now, gain, unit)
+write_debt(debt, full - left, now, gain, unit, 0)
 return { 1, math.floor(left / unit), 0, math.ceil((full - left) / gain) }

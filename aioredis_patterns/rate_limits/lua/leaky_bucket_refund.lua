@@ -19,11 +19,11 @@ local backlog, cost = tonumber(ARGV[4]), tonumber(ARGV[5])
 local now, full = server_us(), capacity * unit
 local used = read_debt(redis.call('GET', debt), now, gain, unit, full + backlog * unit)
 used = math.max(used - cost * unit, 0)
-local missing = used + cost * unit - full
+local missing = cost > 0 and used + cost * unit - full or 0
 local retry = cost > capacity and -1 or math.max(math.ceil(missing / gain), 0)
 if used == 0 then
   redis.call('DEL', debt)
 else
-  write_debt(debt, used, now, gain, unit)
+  write_debt(debt, used, now, gain, unit, 0)
 end
 return { missing > 0 and 0 or 1, math.max(math.floor((full - used) / unit), 0), retry, math.ceil(used / gain) }

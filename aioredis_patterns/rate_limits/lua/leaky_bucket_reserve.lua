@@ -23,10 +23,10 @@ local now, full, before = server_us(), capacity * unit, redis.call('GET', debt) 
 local used, speed = read_debt(before, now, gain, unit, full + backlog * unit)
 local left, wait = full - used - cost * unit, math.ceil(used / gain)
 if left < 0 or (patience >= 0 and wait > patience) then
-  keep_debt(debt, used, now, gain, unit, speed)
+  keep_debt(debt, used, now, gain, unit, 0, speed)
   local remaining, retry = math.max(math.floor((full - used) / unit), 0), left < 0 and math.ceil(-left / gain) or wait
   return { 0, remaining, cost > capacity and -1 or retry, wait, '', '' }
 end
 
-local mine = write_debt(debt, full - left, now, gain, unit)
+local mine = write_debt(debt, full - left, now, gain, unit, 0)
 return { 1, math.floor(left / unit), wait, math.ceil((full - left) / gain), mine, before }

@@ -9,7 +9,7 @@ local log = KEYS[1]
 local mine = ARGV[1]
 
 local now = server_us()
-local size, total, _, pending = read_log(log, now)
+local size, total, _, noted, pending = read_log(log, now)
 if not pending or redis.call('LINDEX', log, -2) ~= mine then
   return 0
 end
@@ -19,7 +19,7 @@ if size == 1 then
 end
 redis.call('LTRIM', log, 0, -3)
 local last = parse(redis.call('LINDEX', log, -1))
-redis.call('RPUSH', log, string.format('%.0f', last > now and cost - total or total - cost))
+redis.call('RPUSH', log, summary(total - cost, last > now, noted))
 -- The expiry was that of a later hit.
 redis.call('PEXPIRE', log, redis.call('PTTL', log))
 return 1

@@ -15,12 +15,12 @@ local log = KEYS[1]
 local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local now = server_us()
-local size, total, last, pending = read_log(log, now)
+local size, total, last, noted, pending = read_log(log, now)
 local at = math.max(now, last)
 local passed, gone = passed_hits(log, size, at, period)
-local used, ahead = total - gone, pending and most or period
+local used = total - gone
 local room = pending and 0 or math.max(limit - used, 0)
-local reset = keeping(last, now, period, ahead)
+local reset = keeping(last, noted, now, period)
 if cost <= room then
   return { 1, room, 0, reset }
 end

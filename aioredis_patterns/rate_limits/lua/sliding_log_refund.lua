@@ -15,32 +15,26 @@ local log = KEYS[1]
 local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local now = server_us()
-local size, total, last, pending = read_log(log, now)
+local size, total, last, noted, pending = read_log(log, now)
 local at = math.max(now, last)
-local passed, gone = passed_hits(log, size, at, period)
-local used, ahead = total - gone, pending and most or period
-local first, rest = passed, math.min(cost, used)
-used = used - rest
-while rest > 0 and first < size do
-  local entry = redis.call('LINDEX', log, first)
-  local time, weight = parse(entry)
-  if weight > rest then
-    redis.call('LSET', log, first, string.format('%016.0f%.0f', time, weight - rest))
-    break
-  end
-  first, rest = first + 1, rest - weight
-end
-local room = pending and 0 or math.max(limit - used, 0)
+-- With reservations only what has passed now is dropped: the rest is missed if they are given back.
+local passed, gone = passed_hits(log, size, pending and now or at, period)
+local used = math.max(total - gone - cost, 0)
+local first = take_oldest(log, passed, size, cost)
 if first >= size then
   redis.call('DEL', log)
   return { cost > limit and 0 or 1, limit, cost > limit and -1 or 0, 0 }
 end
 redis.call('LTRIM', log, first, -1)
-redis.call('LSET', log, -1, string.format('%.0f', pending and -used or used))
-local reset = keeping(last, now, period, ahead)
+redis.call('LSET', log, -1, summary(used, pending, noted))
+local reset = keeping(last, noted, now, period)
 expire_log(log, reset)
+
+passed, gone = passed_hits(log, size - first, at, period)
+used = used - gone
+local room = pending and 0 or math.max(limit - used, 0)
 if cost <= room then
   return { 1, room, 0, reset }
 end
-local turn = math.max(at, freed(log, 0, size - first, used + cost - limit, period)) - now
+local turn = math.max(at, freed(log, passed, size - first, used + cost - limit, period)) - now
 return { 0, room, cost > limit and -1 or turn, reset }

@@ -18,23 +18,23 @@ local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber
 local patience = tonumber(ARGV[5])
 
 local now = server_us()
-local size, total, last, pending = read_log(log, now)
+local size, total, last, noted, pending = read_log(log, now)
 local at = math.max(now, last)
 local passed, gone = passed_hits(log, size, at, period)
-local used, ahead = total - gone, pending and most or period
+local used = total - gone
 local room = pending and 0 or math.max(limit - used, 0)
 local turn = math.max(at, freed(log, passed, size, used + cost - limit, period))
 local wait = cost <= room and 0 or turn - now
 if cost > limit or wait > most or (patience >= 0 and wait > patience) then
-  return { 0, room, cost > limit and -1 or wait, keeping(last, now, period, ahead), '' }
+  return { 0, room, cost > limit and -1 or wait, keeping(last, noted, now, period), '' }
 end
 
 if pending then
   -- Only what has passed now is dropped: the rest would be missing if the reservations were given back.
   passed, gone = passed_hits(log, size, now, period)
 end
-total = total - gone + cost
-local mine = append(log, size, passed, turn, cost, wait > 0 and -total or total)
-local reset = keeping(turn, now, period, math.max(most, period))
+noted = wait == 0 and turn or pending and math.max(now, noted) or now
+local mine = append(log, size, passed, turn, cost, summary(total - gone + cost, wait > 0, noted))
+local reset = keeping(turn, noted, now, period)
 expire_log(log, reset)
 return { 1, wait > 0 and 0 or room - cost, wait, reset, mine }

@@ -15,7 +15,7 @@ local windows = KEYS[1]
 local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local now = server_us()
-local start, before, count, at, due = read_sliding(redis.call('GET', windows), now, period, most)
+local start, before, count, at, due = read_sliding(redis.call('GET', windows), now, period)
 local room = due and 0 or math.max(sliding_room(start, before, count, at, limit, period), 0)
 local reset = sliding_reset(start, before, count, now, period)
 if cost <= room then

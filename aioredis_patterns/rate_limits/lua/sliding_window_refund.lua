@@ -15,7 +15,7 @@ local windows = KEYS[1]
 local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local now = server_us()
-local start, before, count, at, due = read_sliding(redis.call('GET', windows), now, period, most)
+local start, before, count, at, due = read_sliding(redis.call('GET', windows), now, period)
 local newer = math.min(cost, count)
 count, before = count - newer, math.max(before - (cost - newer), 0)
 local reset = sliding_reset(start, before, count, now, period)
@@ -23,7 +23,7 @@ local room = (due and reset > 0) and 0 or math.max(sliding_room(start, before, c
 if reset == 0 then
   redis.call('DEL', windows)
 else
-  write_sliding(windows, start, before, count, due, reset)
+  write_sliding(windows, start, before, count, period, due, now, reset)
 end
 if cost <= room then
   return { 1, room, 0, reset }

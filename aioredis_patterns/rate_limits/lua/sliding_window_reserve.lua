@@ -19,7 +19,7 @@ local limit, period, most, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber
 local patience = tonumber(ARGV[5])
 
 local now, found = server_us(), redis.call('GET', windows) or ''
-local start, before, count, at, due = read_sliding(found, now, period, most)
+local start, before, count, at, due = read_sliding(found, now, period)
 local room = due and 0 or math.max(sliding_room(start, before, count, at, limit, period), 0)
 if cost > limit then
   return { 0, room, -1, sliding_reset(start, before, count, now, period), '', '' }
@@ -34,5 +34,5 @@ end
 start, before, count = roll(start, before, count, turn, period)
 count = count + cost
 local reset = sliding_reset(start, before, count, now, period)
-local mine = write_sliding(windows, start, before, count, wait > 0 and turn or nil, reset)
+local mine = write_sliding(windows, start, before, count, period, wait > 0 and turn or nil, now, reset)
 return { 1, wait > 0 and 0 or room - cost, wait, reset, mine, found }

@@ -17,7 +17,7 @@ local gain, unit, capacity = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV
 local backlog, cost = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local now, full = server_us(), capacity * unit
-local level, stamp, speed = read_bucket(redis.call('GET', bucket), now, gain, unit, full, backlog)
+local level, stamp, speed = read_bucket(redis.call('GET', bucket), now, gain, unit, full)
 local remaining, reset = math.max(math.floor(level / unit), 0), filling(full - level, stamp, now, speed)
 local missing = cost * unit - level
 if cost == 0 or missing <= 0 then

@@ -17,9 +17,9 @@ local gain, unit, capacity = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV
 local backlog, cost = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local now, full = server_us(), capacity * unit
-local level, stamp = read_bucket(redis.call('GET', bucket), now, gain, unit, full, backlog)
+local level, stamp = read_bucket(redis.call('GET', bucket), now, gain, unit, full)
 level = math.min(level + cost * unit, full)
-local missing, reset = cost * unit - level, filling(full - level, stamp, now, gain)
+local missing, reset = cost > 0 and cost * unit - level or 0, filling(full - level, stamp, now, gain)
 local retry = cost > capacity and -1 or filling(missing, stamp, now, gain)
 if level == full then
   redis.call('DEL', bucket)

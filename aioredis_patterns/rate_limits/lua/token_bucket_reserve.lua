@@ -20,7 +20,7 @@ local gain, unit, capacity = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV
 local backlog, cost, patience = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 
 local now, full, before = server_us(), capacity * unit, redis.call('GET', bucket) or ''
-local level, stamp, speed = read_bucket(before, now, gain, unit, full, backlog)
+local level, stamp, speed = read_bucket(before, now, gain, unit, full)
 local left = level - cost * unit
 local wait = filling(-left, stamp, now, gain)
 if cost > capacity or left < -backlog * unit or (patience >= 0 and wait > patience) then
