@@ -1,0 +1,29 @@
+"""Real applications under a real web server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+
+from tests.support.waiting import eventually
+
+
+@asynccontextmanager
+async def serving(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application, which listens on a free port."""
+    options = {"port": 0, "log_level": "critical", "ws": "websockets-sansio", "proxy_headers": False}
+    server = uvicorn.Server(uvicorn.Config(app, **options))
+    running = asyncio.create_task(server.serve())
+    try:
+        await eventually(lambda: server.started)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await running
