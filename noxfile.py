@@ -74,6 +74,13 @@ def redis_py(session: nox.Session) -> None:
 
 
 @nox.session
+def storm(session: nox.Session) -> None:
+    """Take 100,000 locks while everything goes wrong; `-- --acquisitions 5000 --kind FairLock` is another run."""
+    install(session, "test")
+    session.run("python", "-m", "tests.storm.locks", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
     install(session, "lint")
@@ -90,6 +97,14 @@ def docs(session: nox.Session) -> None:
         session.skip("there is no documentation to build")
     install(session, "docs")
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """Compare each kind of rate limit with its model over 100,000 steps; it takes ten minutes."""
+    install(session, "test")
+    models = "tests/rate_limits/test_models.py"
+    session.run("pytest", models, "--hypothesis-profile=nightly", "--timeout=3600", *session.posargs)
 
 
 @nox.session

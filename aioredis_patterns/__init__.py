@@ -2,11 +2,12 @@
 
 | You need | Room | Names |
 |---|---|---|
-| one at a time, over processes and machines | `locks` | `Lock` |
+| one at a time, over processes and machines | `locks` | `Lock`, `FairLock`, `ReadWriteLock` ... |
 | a rate with bursts, a window, an even pace | `rate_limits` | `TokenBucket`, `Gcra`, `FixedWindow` ... |
-| a value loaded once, and kept for a while | `caches` | `Cache` |
+| a value loaded once, and kept for a while | `caches` | `Cache`, `NearCache`, `WriteThrough` ... |
 | a connection that many tasks share | `client` | `connect`, `PipelinedRedis` |
 | a real server for demos and tests | `embedded` | `embedded_server` |
+| limits in a web application | `integrations` | `integrations.asgi`, `integrations.fastapi` |
 
 Every name is imported from here, its room's page tells which one to take. A pattern takes any `redis.asyncio.Redis` or
 `RedisCluster` as its first argument.
@@ -21,7 +22,24 @@ metrics and logs; `types`, what all patterns share. What can be raised is drawn 
 
 from __future__ import annotations
 
-from aioredis_patterns.caches import Cache, Cached, Loader, Loading, ManyLoader
+from aioredis_patterns.caches import (
+    DELETED,
+    NOT_MODIFIED,
+    Cache,
+    Cached,
+    DeadWrite,
+    Deleted,
+    Explanation,
+    Loaded,
+    Loader,
+    Loading,
+    ManyLoader,
+    NearCache,
+    NotModified,
+    Stale,
+    WriteBehind,
+    WriteThrough,
+)
 from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.embedded import (
     EmbeddedCluster,
@@ -33,7 +51,9 @@ from aioredis_patterns.embedded import (
     embedded_servers,
 )
 from aioredis_patterns.errors import (
+    BarrierBrokenError,
     CodecError,
+    LoadFailedError,
     LockError,
     LockLostError,
     LockTimeoutError,
@@ -44,52 +64,117 @@ from aioredis_patterns.errors import (
     ServerUnavailableError,
     TransportError,
 )
-from aioredis_patterns.locks import Lease, Lock, LockOwner
+from aioredis_patterns.locks import (
+    Barrier,
+    BarrierState,
+    FairLock,
+    FenceGuard,
+    Latch,
+    LeaderElection,
+    Lease,
+    Lock,
+    LockOwner,
+    MultiLock,
+    ReadWriteLock,
+    Redlock,
+    ReentrantLease,
+    ReentrantLock,
+    Semaphore,
+)
 from aioredis_patterns.rate_limits import (
+    Ban,
+    Bans,
+    CompositeLimit,
+    ConcurrencyLimit,
     Decision,
+    Fallback,
     FixedWindow,
     Gcra,
     LeakyBucket,
     Limiter,
+    LocalLease,
+    ParsedLimit,
+    Quota,
+    Reservation,
+    Shadow,
     SlidingLog,
     SlidingWindow,
+    Slot,
     TokenBucket,
+    parse_limit,
 )
 
 __all__ = (
+    "Ban",
+    "Bans",
+    "Barrier",
+    "BarrierBrokenError",
+    "BarrierState",
     "Cache",
     "Cached",
     "CodecError",
+    "CompositeLimit",
+    "ConcurrencyLimit",
+    "DELETED",
+    "DeadWrite",
     "Decision",
+    "Deleted",
     "EmbeddedCluster",
     "EmbeddedSentinel",
     "EmbeddedServer",
+    "Explanation",
+    "FairLock",
+    "Fallback",
+    "FenceGuard",
     "FixedWindow",
     "Gcra",
+    "Latch",
+    "LeaderElection",
     "LeakyBucket",
     "Lease",
     "Limiter",
+    "LoadFailedError",
+    "Loaded",
     "Loader",
     "Loading",
+    "LocalLease",
     "Lock",
     "LockError",
     "LockLostError",
     "LockOwner",
     "LockTimeoutError",
     "ManyLoader",
+    "MultiLock",
+    "NOT_MODIFIED",
+    "NearCache",
+    "NotModified",
     "OutcomeUnknownError",
+    "ParsedLimit",
     "PatternError",
     "PipelinedRedis",
+    "Quota",
     "RateLimitExceededError",
+    "ReadWriteLock",
+    "Redlock",
+    "ReentrantLease",
+    "ReentrantLock",
     "RefusedError",
+    "Reservation",
+    "Semaphore",
     "ServerUnavailableError",
+    "Shadow",
     "SlidingLog",
     "SlidingWindow",
+    "Slot",
+    "Stale",
     "TokenBucket",
     "TransportError",
+    "WriteBehind",
+    "WriteThrough",
     "connect",
     "embedded_cluster",
     "embedded_sentinel",
     "embedded_server",
     "embedded_servers",
+    "parse_limit",
 )

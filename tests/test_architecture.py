@@ -45,6 +45,9 @@ LONG = {
     ("client/pipelined.py", "execute_command"): "the way of every command: each call in it would cost a tenth of it",
     ("caches/cache.py", "__init__"): "a line for each of its options, twice",
     ("locks/lock.py", "__init__"): "a line for each of its options, twice",
+    ("locks/redlock.py", "__init__"): "a line for each of its options, twice",
+    ("rate_limits/gcra.py", "__init__"): "a line for each of its options, twice",
+    ("rate_limits/token_bucket.py", "__init__"): "a line for each of its options, twice",
 }
 """Functions of 26 to 40 lines, by file and name, with the reason why they are one."""
 
@@ -67,7 +70,7 @@ MACHINES = re.compile(r"/(?:home|root|work|workspace|Users)/\w+")
 HOSTS = re.compile(r"https?://([\w.-]+)")
 PUBLIC = re.compile(
     r"localhost|127\.0\.0\.1|([\w-]+\.)*(python\.org|github\.com|redis\.io|valkey\.io|readthedocs\.io|"
-    r"rfc-editor\.org|ietf\.org|semver\.org|keepachangelog\.com|example\.(com|org|test))"
+    r"rfc-editor\.org|ietf\.org|iana\.org|semver\.org|keepachangelog\.com|example\.(com|org|test))"
 )
 
 

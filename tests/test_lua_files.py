@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -20,6 +20,14 @@ from tests.support.source import LUA, PACKAGE, at, module_of, nodes, report
 LASTING = {
     "cache_expire": "SETRANGE changes some bytes of an entry that is there, and leaves its expiry",
     "leader_release": "SETRANGE changes some bytes of an entry that is there, and leaves its expiry",
+    "quota_renew": "ZADD XX changes a member of a set that is there, and leaves its expiry",
+    "write_behind_claim": "what the store has not been told yet must not be lost",
+    "write_behind_failed": "what the store has not been told yet must not be lost",
+    "write_behind_put": "what the store has not been told yet must not be lost",
+    "write_behind_renew": "what the store has not been told yet must not be lost",
+    "write_behind_done": "what the store has not been told yet must not be lost",
+    "write_behind_replay": "what the store has not been told yet must not be lost",
+    "semaphore_resize": "a setting lasts until it is set again",
     "take": "INCR leaves the expiry of a counter that is there, and one that was not is then SET with its own",
 }
 """Files in which a key may be written without an expiry, each with its reason."""
@@ -38,7 +46,7 @@ ITEM = re.compile(r"\b(KEYS|ARGV)\[(\d+)\]")
 
 CALL = re.compile(r"redis\.p?call\('([A-Z]+)'(?:, *([^,()]+))?")
 INPUTS = re.compile(r"\bfunction \w*\(([^)]*)\)|\bfor \w+, (\w+) in ipairs\(KEYS\)")  # what a name may come from
-KEYLESS = {"TIME", "PUBLISH"}
+KEYLESS = {"INFO", "PUBLISH", "TIME"}
 CREATING = {
     *("APPEND", "BITFIELD", "COPY", "DECR", "DECRBY", "HINCRBY", "HINCRBYFLOAT", "HSET", "HSETNX", "INCR", "INCRBY"),
     *("INCRBYFLOAT", "LMOVE", "LPUSH", "PFADD", "PFMERGE", "RENAME", "RPUSH", "SADD", "SET", "SETBIT", "SETRANGE"),
@@ -144,13 +152,16 @@ def code(path: Path) -> str:
     return re.sub(r"^\s*--.*\n", "", path.read_text(), flags=re.MULTILINE)
 
 
-def calls() -> Iterator[tuple[tuple[Path, int], Path, int]]:
+@cache
+def calls() -> tuple[tuple[tuple[Path, int], Path, int], ...]:
     """Every `Script(__package__, "name", keys=1)` of the package: where it stands, its file, its number of keys."""
+    found = []
     for module, call in nodes(PACKAGE, ast.Call):
         if ast.unparse(call.func) == "Script":
-            keys = [word.value for word in call.keywords if word.arg == "keys"]
+            keys = [int(ast.unparse(word.value)) for word in call.keywords if word.arg == "keys"] or [1]
             stem = ast.literal_eval(call.args[1])  # a name that is not written out cannot be searched for
-            yield (module, call.lineno), module.parent / "lua" / f"{stem}.lua", int(ast.unparse(keys[0])) if keys else 1
+            found.append(((module, call.lineno), module.parent / "lua" / f"{stem}.lua", keys[0]))
+    return tuple(found)
 
 
 def assembled(path: Path) -> str:

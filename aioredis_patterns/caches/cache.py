@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, cast, final, overload
 
-from aioredis_patterns._core.durations import lease_ms, timeout_seconds
+from aioredis_patterns._core.durations import deadline_seconds, lease_ms, timeout_seconds
 from aioredis_patterns._core.keys import PREFIX, Keys, check_part
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client.attach import is_cluster
@@ -192,7 +192,7 @@ class Cache(Generic[T]):
         self._redis = redis
         load_ms = lease_ms(loading.timeout, "timeout")
         self._lifetimes = Lifetimes(ttl, stale_ttl, jitter, loading.chance, load_ms, negative_ttl)
-        self._deadline = None if deadline is None else timeout_seconds(deadline, "deadline")
+        self._deadline = None if deadline is None else deadline_seconds(deadline)
         self._on_event = on_event
         self._contents: Contents[T] = Contents(name, type, codec, on_event)
         self._shards = shards_of(Keys(name, prefix), _CLUSTER_SHARDS if is_cluster(redis) else 1)

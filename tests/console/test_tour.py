@@ -12,19 +12,32 @@ from pathlib import Path
 import pytest
 
 from aioredis_patterns.client import PipelinedRedis, connect
-from aioredis_patterns.console.tour import STEPS, caches, locks, rate_limits, transport
+from aioredis_patterns.console.tour import (
+    STEPS,
+    caches,
+    composite,
+    concurrency,
+    locks,
+    meeting,
+    quota,
+    rate_limits,
+    stores,
+    transport,
+    turns,
+)
 from aioredis_patterns.console.tour.command import summary
 from aioredis_patterns.console.tour.crew import PROCESSES, Crew, CrewError, crew_of
 from aioredis_patterns.console.tour.locks import Hold
 from aioredis_patterns.console.tour.perform import clean, perform
 from aioredis_patterns.console.tour.step import Check, Outcome, Stage, Step
-from aioredis_patterns.embedded import EmbeddedServer
+from aioredis_patterns.embedded import EmbeddedServer, embedded_cluster
 from tests.console.command import command, start
 from tests.embedded.processes import left_in
 from tests.support.waiting import eventually
 
 PREFIX = re.compile(r"tour-[0-9a-f]{6}")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+DAYS = [meeting.Day(0, 3, [index] * 25) for index in range(PROCESSES)]
 GOOD = [Hold(number, number + 0.5, number % PROCESSES, number + 1, 1) for number in range(8)]
 
 
@@ -72,6 +85,18 @@ async def test_the_tour_is_a_table_on_a_terminal(own_server: EmbeddedServer) -> 
         assert "2,000 holds, 0 overlaps" in shown
         assert "{invoice}:fence" in shown
         assert await redis.keys() == [b"mine"]
+
+
+async def test_a_cluster_is_toured_node_by_node() -> None:
+    """On a cluster keys, commands and connections are those of all primaries, and nothing is left on any of them."""
+    async with embedded_cluster() as cluster, connect(cluster.url) as redis, crew_of(1, cluster.url, "test") as crew:
+        stage = Stage(redis, cluster.url, "test", crew)
+        report = await perform(transport.STEP, stage, set())
+        assert report.broken == []
+        assert set(report.keys) == {"{hits}:shared", "{hits}:pool"}
+        assert report.commands["evalsha"] >= 24_000
+        await clean(redis, "test")
+        assert await redis.dbsize() == 0
 
 
 async def on_a_terminal(*arguments: str) -> tuple[int, str]:
@@ -131,10 +156,12 @@ async def test_a_broken_promise_fails_the_tour(own_server: EmbeddedServer) -> No
     await own_server.ask("ACL", "SETUSER", "low", "on", ">pw", "~*", "&*", "+@all", "-zadd")
     answer = await command("tour", "--url", own_server.url.replace("://", "://low:pw@"))
     assert answer.code == 1
-    assert re.findall(r"^failed +(.+?):", answer.out, re.MULTILINE) == ["Lock"]
+    failed = re.findall(r"^failed +(.+?):", answer.out, re.MULTILINE)
+    assert "Lock" in failed
+    assert "TokenBucket" not in failed
     assert re.search(r"^ +broken: it runs to its end \(CrewError: .*", answer.out, re.MULTILINE)
     assert re.search(r"\d+ of \d+ promises broken", answer.out)
-    assert len(re.findall(r"^ok ", answer.out, re.MULTILINE)) == len(STEPS) - 1
+    assert len(re.findall(r"^ok ", answer.out, re.MULTILINE)) == len(STEPS) - len(failed)
 
 
 async def test_a_tour_without_a_server_says_so(own_server: EmbeddedServer) -> None:
@@ -160,9 +187,38 @@ async def test_a_tour_without_a_server_says_so(own_server: EmbeddedServer) -> No
         pytest.param(rate_limits.judge([0, 0, float("inf")], 3, 2), 1, id="nobody knows when to come back"),
         pytest.param(rate_limits.judge([0, 0, 90_000], 3, 2), 1, id="one is told to come back too late"),
         pytest.param(rate_limits.judge([0, 0], 3, 2), 1, id="a hit got no answer"),
+        pytest.param(composite.judge(500, {"a": 500}, {"a": 500, "b": 0}), 0, id="a good composite"),
+        pytest.param(composite.judge(499, {"a": 499}, {"a": 499}), 1, id="one hit too few passed all parts"),
+        pytest.param(composite.judge(500, {"a": 500}, {"a": 499, "b": 1}), 1, id="a part did not count a hit"),
+        pytest.param(composite.judge(500, {"a": 500}, {"a": 500, "b": 1}), 1, id="a part counted a denied hit"),
+        pytest.param(concurrency.judge([(0, 1), (1, 2)] * 100, 4), 1, id="a hundred at a time"),
+        pytest.param(concurrency.judge([(i, i + 3.5) for i in range(200)], 4), 0, id="good slots"),
+        pytest.param(concurrency.judge([(i, i + 4.5) for i in range(200)], 4), 1, id="a fifth one came in"),
+        pytest.param(concurrency.judge([(i, i + 1) for i in range(199)], 3), 2, id="one is inside for ever"),
+        pytest.param(quota.judge(9, 9, freed=True), 0, id="a good quota"),
+        pytest.param(quota.judge(9, 8, freed=True), 1, id="a job was not counted"),
+        pytest.param(quota.judge(0, 0, freed=True), 1, id="no job got in"),
+        pytest.param(quota.judge(1001, 1001, freed=True), 1, id="the quota was exceeded"),
+        pytest.param(quota.judge(9, 9, freed=False), 1, id="what is gone stays reserved"),
+        pytest.param(meeting.judge(DAYS, 4000), 0, id="a good meeting"),
+        pytest.param(meeting.judge(DAYS, 3999), 1, id="a sum was lost"),
+        pytest.param(meeting.judge([DAYS[0]._replace(ready=1), *DAYS[1:]], 4000), 1, id="the latch opened too early"),
+        pytest.param(meeting.judge([DAYS[0]._replace(inside=4), *DAYS[1:]], 4000), 1, id="a guest had no seat"),
+        pytest.param(meeting.judge([DAYS[1], *DAYS[1:]], 4000), 1, id="a round without its first"),
+        pytest.param(turns.judge(range(20), [1, 2], [1] * 40, again=True), 0, id="good turns"),
+        pytest.param(turns.judge([1, 0, *range(2, 20)], [1, 2], [1] * 40, again=True), 1, id="one jumped the queue"),
+        pytest.param(turns.judge(range(19), [1, 2], [1] * 40, again=True), 1, id="one was never served"),
+        pytest.param(turns.judge(range(20), [1, 1], [1] * 40, again=True), 1, id="readers were alone"),
+        pytest.param(turns.judge(range(20), [1, 2], [1] * 39, again=True), 1, id="a writer did not get in"),
+        pytest.param(turns.judge(range(20), [1, 2], [2] * 40, again=True), 1, id="writers were not alone"),
+        pytest.param(turns.judge(range(20), [1, 2], [1] * 40, again=False), 1, id="an owner was not known"),
         pytest.param(caches.judge([1, 1, 1], 1, 3), 0, id="a good cache"),
         pytest.param(caches.judge([1, 1, 2], 2, 3), 2, id="the value was loaded twice"),
         pytest.param(caches.judge([1, 1], 1, 3), 1, id="a caller got nothing"),
+        pytest.param(stores.judge([1, None], [1, 2], 2, 20), 0, id="good stores"),
+        pytest.param(stores.judge([1, 3], [1, 2], 2, 20), 1, id="an old value is cached"),
+        pytest.param(stores.judge([1, 2], [1, 2], 1, 20), 1, id="a last write was lost"),
+        pytest.param(stores.judge([1, 2], [1, 2], 2, 1_000), 1, id="each write was written"),
         pytest.param(transport.judge([2, 1, 3], 3, 1), 0, id="a good connection"),
         pytest.param(transport.judge([1, 1, 3], 3, 1), 1, id="a reply came twice"),
         pytest.param(transport.judge([1, 2, 3, 4], 3, 1), 1, id="a call was executed twice"),

@@ -20,10 +20,11 @@ __all__ = ("TRIED", "check_rights")
 
 _HARMLESS: Final = (
     *("PING", "TIME", "EVAL return 1 KEY", f"EVALSHA {'0' * 40} 1 KEY", "SCRIPT LOAD return"),
-    *("GET KEY", "MGET KEY", "GETRANGE KEY 0 0", "PTTL KEY"),
-    *("HGET KEY field", "HDEL KEY field", "HRANDFIELD KEY"),
+    *("GET KEY", "MGET KEY", "GETRANGE KEY 0 0", "EXISTS KEY", "PTTL KEY"),
+    *("HGET KEY field", "HGETALL KEY", "HEXISTS KEY field", "HDEL KEY field", "HRANDFIELD KEY"),
     *("LINDEX KEY 0", "LLEN KEY", "LRANGE KEY 0 0", "LTRIM KEY 0 1", "RPOP KEY"),
-    *("ZRANGE KEY 0 0", "ZREM KEY member", "ZPOPMIN KEY"),
+    *("ZRANGE KEY 0 0", "ZREM KEY member", "ZSCORE KEY member", "ZPOPMIN KEY", "ZREMRANGEBYSCORE KEY 0 0"),
+    *("ZRANK KEY member", "ZCARD KEY", "ZCOUNT KEY 0 0", "ZRANGEBYSCORE KEY 0 0", "SCARD KEY"),
     *("PUBLISH CHANNEL nothing",),
 )
 """Commands that change nothing where there is no key."""
@@ -32,17 +33,20 @@ _STRING: Final = "SET KEY x PX 1000"
 
 _ON_A_STRING: Final = (
     *("PEXPIRE KEY 1000", "SETRANGE KEY 0 x", "INCR KEY"),
-    *("HSET KEY field value", "RPUSH KEY item", "LSET KEY 0 item", "ZADD KEY 1 member"),
+    *("HSET KEY field value", "HSETNX KEY field value", "RPUSH KEY item", "LSET KEY 0 item"),
+    *("ZADD KEY 1 member", "ZINCRBY KEY 1 member"),
+    *("SADD KEY member", "HINCRBY KEY field 1"),
 )
 """Commands that refuse a string, or leave its expiry as it is; where there is no key they would make one."""
 
 _END: Final = "DEL KEY"
 
-TRIED: Final = frozenset(line.split()[0] for line in (*_HARMLESS, _STRING, *_ON_A_STRING, _END))
-"""Every command that is tried; a script that calls another one has to add it."""
+_OPTIONAL: Final = (f"CLIENT KILL ID {2**62}", "CLIENT INFO", "INFO server")
+"""What the library does without: it ends a connection that it has lost, so that nothing more is executed there; and a
+server of a `Redlock` says how long it has been up."""
 
-_OPTIONAL: Final = (f"CLIENT KILL ID {2**62}", "CLIENT INFO")
-"""What the library does without: it ends a connection that it has lost, so that nothing more is executed there."""
+TRIED: Final = frozenset(line.split()[0] for line in (*_HARMLESS, _STRING, *_ON_A_STRING, _END, *_OPTIONAL))
+"""Every command that is tried; a script that calls another one has to add it."""
 
 _TWO_WORDS: Final = frozenset(("CLIENT", "SCRIPT"))
 
@@ -72,7 +76,8 @@ async def check_rights(redis: Redis, prefix: str, name: str, timeout: float) -> 
     else:
         yield ok("rights", "this user may do all that is needed")
     if wanted := [item for line in _OPTIONAL if (item := await _refusal(redis, line, key, loaded))]:
-        loss = "what was written to a connection that broke may be executed later than expected"
+        loss = "what was written to a connection that broke may be executed later than expected, "
+        loss += "and a Redlock may trust a server that has forgotten its locks"
         yield warning("rights", f"this user may not use {_listed(wanted)}: {loss}", _granting(wanted))
 
 

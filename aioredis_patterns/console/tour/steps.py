@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import caches, locks, rate_limits, transport
+from . import caches, composite, concurrency, leading, locks, meeting, quota, rate_limits, stores, transport, turns
 from .step import Step
 
 __all__ = ("STEPS",)
@@ -12,7 +12,14 @@ __all__ = ("STEPS",)
 STEPS: Final[tuple[Step, ...]] = (
     transport.STEP,
     locks.STEP,
+    turns.STEP,
+    leading.STEP,
+    meeting.STEP,
     *rate_limits.STEPS,
+    composite.STEP,
+    concurrency.STEP,
+    quota.STEP,
     caches.STEP,
+    stores.STEP,
 )
 """In the order in which they are shown."""
