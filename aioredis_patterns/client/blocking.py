@@ -54,6 +54,8 @@ class _Line:
 
     def on_room(self) -> None: ...
 
+    def on_woken(self) -> None: ...
+
     def on_demoted(self, wire: Wire) -> None:
         wire.retire()  # dropped once its caller has been told
         self.lost = True

@@ -371,6 +371,10 @@ class Lane:
     def on_room(self) -> None:
         self._flush()
 
+    def on_woken(self) -> None:
+        if self._open is not None:
+            self._flush()
+
     def on_demoted(self, wire: Wire) -> None:
         if wire is self._wire and self._host.rediscovers:
             self._forget_wire()

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any, Final, Protocol, cast
 
 import hiredis
@@ -21,6 +22,8 @@ from redis.exceptions import InvalidResponse, ReadOnlyError
 __all__ = ("Owner", "Unanswered", "Wire")
 
 _READ_SIZE: Final = 256 * 1024
+_FEWEST, _FIRST = 4, 20
+"""Replies that are handed out before the callers whom they wake may write."""
 _NOTHING: Final = object()
 _PLAIN: Final = frozenset((bytes, int, type(None), str, list, float, bool, dict, set))
 
@@ -49,6 +52,8 @@ class Owner(Protocol):
     def on_push(self, push: list[Any]) -> None: ...
 
     def on_room(self) -> None: ...
+
+    def on_woken(self) -> None: ...
 
     def on_demoted(self, wire: Wire) -> None: ...
 
@@ -149,20 +154,30 @@ class Wire(asyncio.BufferedProtocol):
                 owner.on_room()
 
     def _deliver(self) -> None:
-        """Hand out every whole reply. The inner loop is the cost of a reply: each line in it is counted."""
-        pending, decoded = self.pending, self.decoded
-        next_future, gets = pending.popleft, self._reader.gets
-        while True:
+        """Hand out every whole reply; whom the first ones wake may write before the others run, while the server works.
+
+        Without that server and client wait for each other in turns, and 50 callers get half as much done.
+        """
+        first = min(len(self.pending) // 2, _FIRST)
+        if first >= _FEWEST and self._hand_out(repeat(None, first)) and (owner := self._owner()) is not None:
+            self._loop.call_soon(owner.on_woken)
+        self._hand_out(repeat(None))
+
+    def _hand_out(self, turns: Iterable[None]) -> bool:
+        """Hand out so many replies; whether there may be more. This loop is the cost of a reply: each line counts."""
+        pending, decoded, gets = self.pending, self.decoded, self._reader.gets
+        for _ in turns:
             reply = self._decoded_reply() if decoded else gets(False)
-            try:
-                while type(reply) in _PLAIN and pending:
-                    next_future().set_result(reply)
-                    reply = self._decoded_reply() if decoded else gets(False)
-            except asyncio.InvalidStateError:
-                continue  # its caller has gone
-            if reply is _NOTHING:
-                return
-            self._deliver_rare(reply)
+            if type(reply) in _PLAIN and pending:
+                try:
+                    pending.popleft().set_result(reply)
+                except asyncio.InvalidStateError:
+                    pass  # its caller has gone
+            elif reply is _NOTHING:
+                return False
+            else:
+                self._deliver_rare(reply)
+        return True
 
     def _decoded_reply(self) -> Any:
         """The next reply where some are to be decoded, and perhaps this one."""

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import random
 import weakref
+from collections.abc import Sequence
+from typing import Any
 
 import anyio
 import pytest
@@ -202,3 +204,26 @@ def used_and_left(url: str) -> PipelinedRedis:
 
     asyncio.run(use())
     return redis
+
+
+async def test_whom_the_first_replies_wake_need_not_wait_for_the_rest(pipelined: PipelinedRedis) -> None:
+    """Of many callers who are answered at once the first write again before the last have run."""
+    await pipelined.ping()
+    wire = link_of(pipelined).lanes[0]._wire
+    assert wire is not None
+    sizes: list[int] = []
+    send = wire.send
+
+    def noted(data: bytes, futures: Sequence[asyncio.Future[Any]], decode: bool) -> None:
+        sizes.append(len(futures))
+        send(data, futures, decode)
+
+    wire.send = noted  # type: ignore[method-assign]
+
+    async def call() -> None:
+        for _ in range(2):
+            await pipelined.ping()
+
+    await asyncio.gather(*(call() for _ in range(100)))
+    assert sum(sizes) == 200
+    assert any(10 <= size < 90 for size in sizes)
