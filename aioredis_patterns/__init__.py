@@ -5,6 +5,7 @@
 | one at a time, over processes and machines | `locks` | `Lock`, `FairLock`, `ReadWriteLock` ... |
 | a rate with bursts, a window, an even pace | `rate_limits` | `TokenBucket`, `Gcra`, `FixedWindow` ... |
 | a value loaded once, and kept for a while | `caches` | `Cache`, `NearCache`, `WriteThrough` ... |
+| work handed to whoever has time, none of it lost | `queues` | `Queue`, `PriorityQueue`, `Worker` ... |
 | a connection that many tasks share | `client` | `connect`, `PipelinedRedis` |
 | a real server for demos and tests | `embedded` | `embedded_server` |
 | limits in a web application | `integrations` | `integrations.asgi`, `integrations.fastapi` |
@@ -81,6 +82,17 @@ from aioredis_patterns.locks import (
     ReentrantLock,
     Semaphore,
 )
+from aioredis_patterns.queues import (
+    DeadLetter,
+    DeadLetters,
+    Delivery,
+    Deque,
+    PriorityQueue,
+    Queue,
+    QueueStats,
+    Stack,
+    Worker,
+)
 from aioredis_patterns.rate_limits import (
     Ban,
     Bans,
@@ -116,9 +128,13 @@ __all__ = (
     "CompositeLimit",
     "ConcurrencyLimit",
     "DELETED",
+    "DeadLetter",
+    "DeadLetters",
     "DeadWrite",
     "Decision",
     "Deleted",
+    "Delivery",
+    "Deque",
     "EmbeddedCluster",
     "EmbeddedSentinel",
     "EmbeddedServer",
@@ -152,6 +168,9 @@ __all__ = (
     "ParsedLimit",
     "PatternError",
     "PipelinedRedis",
+    "PriorityQueue",
+    "Queue",
+    "QueueStats",
     "Quota",
     "RateLimitExceededError",
     "ReadWriteLock",
@@ -166,9 +185,11 @@ __all__ = (
     "SlidingLog",
     "SlidingWindow",
     "Slot",
+    "Stack",
     "Stale",
     "TokenBucket",
     "TransportError",
+    "Worker",
     "WriteBehind",
     "WriteThrough",
     "connect",

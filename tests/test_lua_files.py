@@ -28,6 +28,17 @@ LASTING = {
     "write_behind_done": "what the store has not been told yet must not be lost",
     "write_behind_replay": "what the store has not been told yet must not be lost",
     "semaphore_resize": "a setting lasts until it is set again",
+    "message": "a message is kept until it is acknowledged, dropped, or past the ttl that its sender gave it",
+    "overdue": "a message is kept until it is acknowledged, dropped, or past the ttl that its sender gave it",
+    "queue_claim": "a message is kept until it is acknowledged, dropped, or past the ttl that its sender gave it",
+    "queue_hand_back": "a message is kept until it is acknowledged, dropped, or past the ttl that its sender gave it",
+    "queue_nack": "a message is kept until it is acknowledged, dropped, or past the ttl that its sender gave it",
+    "queue_put": "a message is kept until it is acknowledged, dropped, or past the ttl that its sender gave it",
+    "ready": "a message is kept until it is acknowledged, dropped, or past the ttl that its sender gave it",
+    "dead_replay": "a message is kept until it is acknowledged, dropped, or past the ttl that its sender gave it",
+    "hold": "a message is kept until it is acknowledged, dropped, or past the ttl that its sender gave it",
+    "queue_extend": "ZADD XX changes a member of a set that is there",
+    "ends_push": "a stack and a deque keep their items until they are popped",
     "take": "INCR leaves the expiry of a counter that is there, and one that was not is then SET with its own",
 }
 """Files in which a key may be written without an expiry, each with its reason."""

@@ -22,7 +22,7 @@ _HARMLESS: Final = (
     *("PING", "TIME", "EVAL return 1 KEY", f"EVALSHA {'0' * 40} 1 KEY", "SCRIPT LOAD return"),
     *("GET KEY", "MGET KEY", "GETRANGE KEY 0 0", "EXISTS KEY", "PTTL KEY"),
     *("HGET KEY field", "HGETALL KEY", "HEXISTS KEY field", "HDEL KEY field", "HRANDFIELD KEY"),
-    *("LINDEX KEY 0", "LLEN KEY", "LRANGE KEY 0 0", "LTRIM KEY 0 1", "RPOP KEY"),
+    *("LINDEX KEY 0", "LLEN KEY", "LRANGE KEY 0 0", "LTRIM KEY 0 1", "LPOP KEY", "RPOP KEY"),
     *("ZRANGE KEY 0 0", "ZREM KEY member", "ZSCORE KEY member", "ZPOPMIN KEY", "ZREMRANGEBYSCORE KEY 0 0"),
     *("ZRANK KEY member", "ZCARD KEY", "ZCOUNT KEY 0 0", "ZRANGEBYSCORE KEY 0 0", "SCARD KEY"),
     *("PUBLISH CHANNEL nothing",),
@@ -33,7 +33,7 @@ _STRING: Final = "SET KEY x PX 1000"
 
 _ON_A_STRING: Final = (
     *("PEXPIRE KEY 1000", "SETRANGE KEY 0 x", "INCR KEY"),
-    *("HSET KEY field value", "HSETNX KEY field value", "RPUSH KEY item", "LSET KEY 0 item"),
+    *("HSET KEY field value", "HSETNX KEY field value", "LPUSH KEY item", "RPUSH KEY item", "LSET KEY 0 item"),
     *("ZADD KEY 1 member", "ZINCRBY KEY 1 member"),
     *("SADD KEY member", "HINCRBY KEY field 1"),
 )

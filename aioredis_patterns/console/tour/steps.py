@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import caches, composite, concurrency, leading, locks, meeting, quota, rate_limits, stores, transport, turns
+from . import (
+    caches,
+    composite,
+    concurrency,
+    leading,
+    locks,
+    meeting,
+    queues,
+    quota,
+    rate_limits,
+    stores,
+    transport,
+    turns,
+)
 from .step import Step
 
 __all__ = ("STEPS",)
@@ -21,5 +34,6 @@ STEPS: Final[tuple[Step, ...]] = (
     quota.STEP,
     caches.STEP,
     stores.STEP,
+    queues.STEP,
 )
 """In the order in which they are shown."""

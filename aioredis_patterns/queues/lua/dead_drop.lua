@@ -1,0 +1,21 @@
+-- Remove dead letters for good.
+--
+-- KEYS
+--   1 dead      zset: ids of the dead letters by the time of their death (us)
+--   2 messages  hash: records by id
+--   3 index     hash: what is known of ids, tokens and dedup keys
+-- ARGV
+--   for each dead letter its id; the first hundred when there is none
+-- Returns
+--   integer: how many there were
+local dead, messages, index = KEYS[1], KEYS[2], KEYS[3]
+
+local count = 0
+local ids = #ARGV > 0 and ARGV or redis.call('ZRANGE', dead, 0, 99)
+for _, id in ipairs(ids) do
+  if redis.call('ZREM', dead, id) == 1 then
+    forget(messages, index, id, read(messages, id).dedup)
+    count = count + 1
+  end
+end
+return count

@@ -1,0 +1,31 @@
+-- Shared: one message, from its record to its end.
+
+-- A record: enqueued (us), expires (us, or 0), priority and dedup key in one line, then what the client wrote.
+local function read(messages, id)
+  local record = redis.call('HGET', messages, id)
+  if not record then return end
+  local enqueued, expires, priority, dedup = string.match(record, '^(%d+) (%d+) (-?%d+) ([^\n]*)\n')
+  return {
+    text = record,
+    enqueued = tonumber(enqueued),
+    expires = tonumber(expires),
+    priority = tonumber(priority),
+    dedup = dedup,
+  }
+end
+
+local function unmark(index, id, dedup)
+  if dedup ~= '' and redis.call('HGET', index, 'd:' .. dedup) == id then redis.call('HDEL', index, 'd:' .. dedup) end
+end
+
+local function forget(messages, index, id, dedup)
+  redis.call('HDEL', messages, id)
+  redis.call('HDEL', index, 'a:' .. id, 'r:' .. id)
+  unmark(index, id, dedup)
+end
+
+local function bury(dead, index, id, dedup, reason, now)
+  redis.call('ZADD', dead, string.format('%.0f', now), id)
+  redis.call('HSET', index, 'r:' .. id, reason)
+  unmark(index, id, dedup)
+end

@@ -1,0 +1,145 @@
+"""What every queue does, in whatever order it delivers: claims, dead letters, counts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar, final
+
+from aioredis_patterns._core.durations import delay_ms, lease_ms, timeout_seconds, ttl_ms
+from aioredis_patterns._core.keys import Keys, check_part
+from aioredis_patterns._core.scripts import Script
+from aioredis_patterns.codecs import Json
+from aioredis_patterns.types import AnyRedis, Codec, KeyPart, Seconds
+
+from ._claiming import Claiming
+from .dead_letters import DeadLetters
+from .delivery import Delivery, Place
+from .message import pack
+
+__all__ = ("MessageQueue", "QueueStats")
+
+T = TypeVar("T")
+
+_PUT: Final = Script(__package__, "queue_put", keys=5, fragments=("clock", "ready", "wake"))
+_STATS: Final = Script(__package__, "queue_stats", keys=5, fragments=("clock", "ready", "message"), repeatable=True)
+
+_BATCH: Final = 500
+"""Messages in one script call."""
+
+_MOST_CLAIMED: Final = 1000
+"""Messages in one claim."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """How many messages a queue has in each state.
+
+    >>> QueueStats(ready=2, delayed=0, leased=1, dead=0, oldest_age=0.5).ready
+    2
+    """
+
+    ready: int
+    delayed: int
+    leased: int
+    dead: int
+    oldest_age: float | None  #: seconds since the one that is next was put; None when none is ready
+
+
+class MessageQueue(Generic[T]):
+    """Base of `Queue` and `PriorityQueue`, which say how messages are put and in what order they are claimed.
+
+    Args:
+        redis: Any asyncio client of redis-py.
+        name: What the queue is called.
+        order: How `ready` is kept, as the scripts take it.
+        visibility: Seconds that a delivery is held without a renewal.
+        max_deliveries: Deliveries after which a message is a dead letter.
+        codec: How payloads become bytes; `codecs.Json` when None.
+        prefix: First part of the keys.
+    """
+
+    __slots__ = ("_claiming", "_codec", "_place", "dead", "name")
+
+    def __init__(
+        self,
+        redis: AnyRedis,
+        name: str,
+        order: str,
+        visibility: Seconds,
+        max_deliveries: int,
+        codec: Codec[Any] | None,
+        prefix: str,
+    ) -> None:
+        if max_deliveries < 1:
+            raise ValueError(f"max_deliveries must be at least 1, not {max_deliveries!r}")
+        self.name = name
+        self._place = Place.of(redis, Keys(name, prefix), order, lease_ms(visibility, "visibility"), max_deliveries)
+        self._codec: Codec[T] = Json() if codec is None else codec
+        self._claiming = Claiming(self._place, self._codec)
+        self.dead = DeadLetters(self._place, self._codec)  #: what is delivered no more
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    async def claim(self, timeout: Seconds | None = None) -> Delivery[T] | None:
+        """Take the next message under a lease; None when there was none in time.
+
+        A claim that is cancelled at any moment hands its message back, and the attempt is not charged.
+
+        Args:
+            timeout: Seconds to wait; 0 to look once, None to wait for ever.
+
+        Raises:
+            redis.exceptions.RedisError: Redis failed; nothing is held.
+        """
+        found = await self.claim_many(1, timeout)
+        return found[0] if found else None
+
+    async def claim_many(self, count: int, timeout: Seconds | None = None) -> list[Delivery[T]]:
+        """Take up to so many messages in one round trip, each under a lease of its own, as `claim` does."""
+        if not 1 <= count <= _MOST_CLAIMED:
+            raise ValueError(f"count must be from 1 to {_MOST_CLAIMED}, not {count!r}")
+        return await self._claiming.claim(count, None if timeout is None else timeout_seconds(timeout))
+
+    async def deliveries(self) -> AsyncIterator[Delivery[T]]:
+        """Every message that comes, one after the other, for ever.
+
+        Example:
+            >>> async def consume(queue):
+            ...     async for delivery in queue.deliveries():
+            ...         async with delivery:
+            ...             print(delivery.payload)
+        """
+        while True:
+            for delivery in await self.claim_many(1):
+                yield delivery
+
+    async def stats(self) -> QueueStats:
+        """How many messages there are, by state, in one round trip."""
+        place = self._place
+        keys = (place.ready, place.delayed, place.leased, place.dead, place.messages)
+        ready, delayed, leased, dead, age_us = await _STATS(place.redis, *keys, place.order)
+        return QueueStats(ready, delayed, leased, dead, None if age_us < 0 else age_us / 1_000_000)
+
+    async def _put(
+        self,
+        payloads: Iterable[T],
+        priority: int,
+        delay: Seconds,
+        dedup: KeyPart | None,
+        ttl: Seconds | None,
+        headers: Mapping[str, str] | None,
+    ) -> list[str]:
+        place = self._place
+        keys = (place.ready, place.delayed, place.messages, place.index, place.waiters)
+        times = (delay_ms(delay), 0 if ttl is None else ttl_ms(ttl))
+        mark = "" if dedup is None else check_part(dedup, "dedup")
+        bodies = [pack(self._codec, payload, headers) for payload in payloads]
+        ids: list[str] = []
+        for at in range(0, len(bodies), _BATCH):
+            messages = [part for body in bodies[at : at + _BATCH] for part in (secrets.token_hex(8), mark, body)]
+            ids += [id_.decode() for id_ in await _PUT(place.redis, *keys, place.order, priority, *times, *messages)]
+        return ids

@@ -1,0 +1,145 @@
+"""A queue with priorities: higher first, first in first out among equals; otherwise as `Queue`.
+
+Promise and limit: those of `Queue`. What is recovered goes back to its own place. With `aging` nobody starves.
+
+Cost: one round trip to put, to claim and to acknowledge; claiming grows with the logarithm of what waits. One small
+key is kept for good: it numbers the messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeVar, final, overload
+
+from aioredis_patterns._core.durations import period_us
+from aioredis_patterns._core.keys import PREFIX
+from aioredis_patterns.types import AnyRedis, Codec, KeyPart, Seconds
+
+from .message_queue import MessageQueue
+
+__all__ = ("PriorityQueue",)
+
+T = TypeVar("T")
+
+_MOST: Final = 4096
+"""Levels above and below 0, so that priority and number together are exact in a double."""
+
+_LONGEST_AGING: Final = 86_400_000_000
+"""A day, in us: with it the time and 4,096 levels together are exact in a double."""
+
+
+@final
+class PriorityQueue(MessageQueue[T]):
+    """Messages, the most important first, delivered at least once.
+
+    Promise, limit and cost: see the module.
+
+    Args:
+        redis: Any asyncio client of redis-py.
+        name: What the queue is called.
+        aging: Seconds of waiting that make up for one level of priority, at most a day; None for never.
+        visibility: Seconds that a delivery is held without a renewal.
+        max_deliveries: Deliveries after which a message is a dead letter.
+        codec: How payloads become bytes: `codecs.Json` when None, `codec_for(User)` for a type of yours.
+        prefix: First part of the keys.
+
+    Raises:
+        ValueError, TypeError: An argument makes no sense.
+
+    Example:
+        >>> async def main(redis):
+        ...     queue = PriorityQueue(redis, "jobs", aging=60)
+        ...     await queue.put("can wait")
+        ...     await queue.put("cannot", priority=10)
+        ...     async with await queue.claim() as delivery:
+        ...         print(delivery.payload)
+    """
+
+    __slots__ = ()
+
+    @overload
+    def __init__(
+        self: PriorityQueue[Any],
+        redis: AnyRedis,
+        name: str,
+        *,
+        aging: Seconds | None = ...,
+        visibility: Seconds = ...,
+        max_deliveries: int = ...,
+        codec: None = ...,
+        prefix: str = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        redis: AnyRedis,
+        name: str,
+        *,
+        aging: Seconds | None = ...,
+        visibility: Seconds = ...,
+        max_deliveries: int = ...,
+        codec: Codec[T],
+        prefix: str = ...,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        redis: AnyRedis,
+        name: str,
+        *,
+        aging: Seconds | None = None,
+        visibility: Seconds = 30,
+        max_deliveries: int = 5,
+        codec: Codec[Any] | None = None,
+        prefix: str = PREFIX,
+    ) -> None:
+        order = 0 if aging is None else period_us(aging, "aging")
+        if order > _LONGEST_AGING:
+            raise ValueError(f"aging must be a day at most, not {aging!r}")
+        super().__init__(redis, name, str(order), visibility, max_deliveries, codec, prefix)
+
+    async def put(
+        self,
+        payload: T,
+        *,
+        priority: int = 0,
+        delay: Seconds = 0,
+        dedup: KeyPart | None = None,
+        ttl: Seconds | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> str:
+        """Put a message behind its equals; its id, or that of the pending one with the same `dedup`.
+
+        Args:
+            payload: What the codec takes.
+            priority: -4096 to 4096, higher first.
+            delay: Seconds until it may be claimed.
+            dedup: While a message with this key is pending, no other is put: not acknowledged, and no dead letter.
+            ttl: Seconds after which it is dropped if nobody has claimed it; None to keep it.
+            headers: What travels beside the payload, such as a trace.
+
+        Raises:
+            CodecError: The codec refuses the payload.
+            OutcomeUnknownError: The reply was lost; the message may be in the queue.
+        """
+        (id_,) = await self._put([payload], _checked(priority), delay, dedup, ttl, headers)
+        return id_
+
+    async def put_many(
+        self,
+        payloads: Iterable[T],
+        *,
+        priority: int = 0,
+        delay: Seconds = 0,
+        ttl: Seconds | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """Put messages of one priority, in their order, 500 in one round trip; their ids."""
+        return await self._put(payloads, _checked(priority), delay, None, ttl, headers)
+
+
+def _checked(priority: int) -> int:
+    if type(priority) is not int or not -_MOST <= priority <= _MOST:
+        raise ValueError(f"priority must be an integer from -{_MOST} to {_MOST}, not {priority!r}")
+    return priority

@@ -1,0 +1,132 @@
+"""A queue over processes and machines: first in, first out, and nothing is lost with the process that handles it.
+
+Promise: a message that `put` has answered for is delivered until a handler acknowledges it, at least once. A consumer
+that dies loses its lease, and the message goes back to the front; one that was delivered `max_deliveries` times
+becomes a dead letter. A claim that is cancelled leaves nothing behind.
+
+Limit of the promise: a message may be handled twice, when a lease ends before its handler does or a reply is lost.
+Redis replicates after it has answered, so a failover may forget what was just put, and an eviction policy other than
+`noeviction` may drop what waits. The keys have no expiry: what waits is kept until it is claimed.
+
+Cost: one round trip to put, to claim and to acknowledge. All keys of a queue are in one slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, final, overload
+
+from aioredis_patterns._core.keys import PREFIX
+from aioredis_patterns.types import AnyRedis, Codec, KeyPart, Seconds
+
+from .message_queue import MessageQueue
+
+__all__ = ("Queue",)
+
+T = TypeVar("T")
+
+
+@final
+class Queue(MessageQueue[T]):
+    """Messages, first in, first out, delivered at least once.
+
+    The object is only a definition: it does no I/O when it is made, and any number of tasks may share it.
+
+    Promise, limit and cost: see the module.
+
+    Args:
+        redis: Any asyncio client of redis-py.
+        name: What the queue is called.
+        visibility: Seconds that a delivery is held without a renewal; others get the message after them.
+        max_deliveries: Deliveries after which a message is a dead letter.
+        codec: How payloads become bytes: `codecs.Json` when None, `codec_for(User)` for a type of yours.
+        prefix: First part of the keys.
+
+    Raises:
+        ValueError, TypeError: An argument makes no sense.
+
+    Example:
+        >>> async def main(redis):
+        ...     queue = Queue(redis, "emails", visibility=30, max_deliveries=5)
+        ...     await queue.put({"to": "ada@example.com"})
+        ...     if delivery := await queue.claim(timeout=5):
+        ...         async with delivery:
+        ...             print(delivery.payload, delivery.attempt)
+    """
+
+    __slots__ = ()
+
+    @overload
+    def __init__(
+        self: Queue[Any],
+        redis: AnyRedis,
+        name: str,
+        *,
+        visibility: Seconds = ...,
+        max_deliveries: int = ...,
+        codec: None = ...,
+        prefix: str = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        redis: AnyRedis,
+        name: str,
+        *,
+        visibility: Seconds = ...,
+        max_deliveries: int = ...,
+        codec: Codec[T],
+        prefix: str = ...,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        redis: AnyRedis,
+        name: str,
+        *,
+        visibility: Seconds = 30,
+        max_deliveries: int = 5,
+        codec: Codec[Any] | None = None,
+        prefix: str = PREFIX,
+    ) -> None:
+        super().__init__(redis, name, "fifo", visibility, max_deliveries, codec, prefix)
+
+    async def put(
+        self,
+        payload: T,
+        *,
+        delay: Seconds = 0,
+        dedup: KeyPart | None = None,
+        ttl: Seconds | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> str:
+        """Put a message at the tail; its id, or that of the pending one with the same `dedup`.
+
+        Args:
+            payload: What the codec takes.
+            delay: Seconds until it may be claimed.
+            dedup: While a message with this key is pending, no other is put: not acknowledged, and no dead letter.
+            ttl: Seconds after which it is dropped if nobody has claimed it; None to keep it.
+            headers: What travels beside the payload, such as a trace.
+
+        Raises:
+            CodecError: The codec refuses the payload.
+            OutcomeUnknownError: The reply was lost; the message may be in the queue.
+        """
+        (id_,) = await self._put([payload], 0, delay, dedup, ttl, headers)
+        return id_
+
+    async def put_many(
+        self,
+        payloads: Iterable[T],
+        *,
+        delay: Seconds = 0,
+        ttl: Seconds | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """Put messages at the tail, in their order, 500 in one round trip; their ids.
+
+        Each 500 are put together or not at all.
+        """
+        return await self._put(payloads, 0, delay, None, ttl, headers)

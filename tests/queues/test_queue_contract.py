@@ -1,0 +1,304 @@
+"""What every queue promises, whatever its order and whichever client it is on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from aioredis_patterns.client import connect
+from aioredis_patterns.client.attach import link_of
+from aioredis_patterns.codecs import codec_for
+from aioredis_patterns.embedded import EmbeddedServer
+from aioredis_patterns.errors import CodecError, OutcomeUnknownError
+from aioredis_patterns.queues import PriorityQueue, Queue, QueueStats
+from aioredis_patterns.queues._waiting import Waiting
+from tests.support.faults import Command, Fault, FaultProxy
+from tests.support.waiting import eventually
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(params=[Queue, PriorityQueue])
+def make(request: pytest.FixtureRequest) -> Make:
+    """Makes a queue of the class under test."""
+    kind: Make = request.param
+    return kind
+
+
+async def drained(queue: Any) -> list[Any]:
+    """The payloads of all that is ready, each acknowledged."""
+    payloads = []
+    while delivery := await queue.claim(timeout=0):
+        payloads.append(delivery.payload)
+        assert await delivery.ack()
+    return payloads
+
+
+async def until(queue: Any, wanted: Callable[[QueueStats], bool]) -> None:
+    """Wait until the counts are as wanted."""
+    async with asyncio.timeout(10):
+        while not wanted(await queue.stats()):  # noqa: ASYNC110  # the state is the server's
+            await asyncio.sleep(0.01)
+
+
+# Putting and claiming ------------------------------------------------------------------------------------------------
+
+
+async def test_messages_come_in_their_order(redis: Redis, name: str, make: Make) -> None:
+    """What was put is claimed in its order, once, with its id and its headers."""
+    queue = make(redis, name)
+    first = await queue.put({"n": 0}, headers={"traceparent": "00-ab"})
+    await queue.put_many([{"n": number} for number in range(1, 1200)])
+    delivery = await queue.claim(timeout=0)
+    assert (delivery.id, delivery.attempt, delivery.headers) == (first, 1, {"traceparent": "00-ab"})
+    assert await delivery.ack()
+    assert delivery.payload == {"n": 0}
+    assert await drained(queue) == [{"n": number} for number in range(1, 1200)]
+    assert await queue.stats() == QueueStats(0, 0, 0, 0, None)
+
+
+async def test_many_are_claimed_at_once(pipelined: Redis, name: str, make: Make) -> None:
+    """A claim of many gives as many as there are, each under a lease of its own."""
+    queue = make(pipelined, name)
+    await queue.put_many([1, 2, 3])
+    first, second = await queue.claim_many(2)
+    assert await first.ack()
+    assert not await first.ack()
+    assert await second.nack()
+    assert [delivery.payload for delivery in await queue.claim_many(10)] == [3, 2]
+
+
+async def test_an_empty_queue_is_waited_for(pipelined: Redis, name: str, make: Make) -> None:
+    """A claim gives None when its time is over, and leaves nothing behind."""
+    assert await make(pipelined, name).claim(timeout=0) is None
+    assert await make(pipelined, name).claim(timeout=0.05) is None
+    assert len(link_of(pipelined).companion(Waiting)) == 0
+
+
+async def test_a_put_wakes_a_consumer(redis: Redis, url: str, name: str, make: Make) -> None:
+    """Consumers of another client that wait are woken by a put, long before they would look for themselves."""
+    async with connect(url) as other:
+        queue = make(other, name)
+        claims = [asyncio.create_task(queue.claim(timeout=4)) for _ in range(3)]
+        async with asyncio.timeout(3):
+            while await redis.zcard(f"arp:{{{name}}}:waiters") == 0:  # noqa: ASYNC110  # the state is the server's
+                await asyncio.sleep(0.01)
+            await make(redis, name).put_many(["a", "b", "c"])
+            found = [await claim for claim in claims]
+        assert sorted(delivery.payload for delivery in found) == ["a", "b", "c"]
+
+
+async def test_a_delayed_message_comes_when_it_is_due(redis: Redis, name: str, make: Make) -> None:
+    """A message with a delay is not claimed before, and a waiting consumer gets it soon after."""
+    queue = make(redis, name)
+    claim = asyncio.create_task(queue.claim(timeout=4))
+    await until(queue, lambda _: len(link_of(redis).companion(Waiting)) == 1)
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    await queue.put("later", delay=0.2)
+    delivery = await claim
+    assert delivery.payload == "later"
+    assert 0.19 < loop.time() - before < 2
+
+
+async def test_the_like_of_a_pending_message_is_not_put(redis: Redis, name: str, make: Make) -> None:
+    """While a message with a dedup key is pending, its id is the answer; once acknowledged, the key is free."""
+    queue = make(redis, name)
+    first = await queue.put(1, dedup="user:42")
+    assert await queue.put(2, dedup="user:42") == first
+    assert await queue.put(3, dedup="user:43") != first
+    delivery = await queue.claim(timeout=0)
+    assert await queue.put(4, dedup="user:42") == first
+    assert await delivery.ack()
+    assert await queue.put(5, dedup="user:42") != first
+    assert await drained(queue) == [3, 5]
+
+
+async def test_a_message_is_dropped_after_its_ttl(redis: Redis, name: str, make: Make) -> None:
+    """What nobody claimed within its ttl is never delivered, and leaves nothing."""
+    queue = make(redis, name)
+    await queue.put("old", ttl=0.001, dedup="x")
+    await queue.put("new")
+    await until(queue, lambda stats: (stats.oldest_age or 0) > 0.005)
+    assert await drained(queue) == ["new"]
+    assert not await redis.exists(f"arp:{{{name}}}:messages")
+    assert await queue.put("again", dedup="x")
+
+
+# Leases --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_message_whose_lease_ended_is_delivered_again(redis: Redis, name: str, make: Make) -> None:
+    """After the lease others get the message first, and who held it is told so by every answer."""
+    queue = make(redis, name, visibility=0.05)
+    await queue.put_many(["held", "next"])
+    held = await queue.claim(timeout=0)
+    await until(queue, lambda stats: stats.leased == 0)
+    again = await queue.claim(timeout=0)
+    assert (again.payload, again.id, again.attempt) == ("held", held.id, 2)
+    assert [await held.ack(), await held.nack(), await held.reject("no"), await held.extend()] == [False] * 4
+    assert await again.ack()
+    assert await drained(queue) == ["next"]
+
+
+async def test_a_lease_can_be_extended(redis: Redis, name: str, make: Make) -> None:
+    """An extended delivery is held past its first lease."""
+    queue = make(redis, name, visibility=0.3)
+    await queue.put_many([1, 2])
+    one, two = await queue.claim_many(2)
+    assert await one.extend(20)
+    await until(queue, lambda stats: stats.ready == 1)
+    assert (await queue.claim(timeout=0)).id == two.id
+    assert await one.ack()
+
+
+async def test_a_block_renews_its_lease(pipelined: Redis, name: str, make: Make) -> None:
+    """A block that lasts longer than the lease holds its message all the while, and acknowledges it at the end."""
+    queue = make(pipelined, name, visibility=0.2)
+    await queue.put("long")
+    async with await queue.claim() as delivery:
+        ends = delivery.valid_until + 0.3
+        await eventually(lambda: delivery.valid_until > ends)
+        assert await queue.claim(timeout=0) is None
+    assert await queue.stats() == QueueStats(0, 0, 0, 0, None)
+
+
+async def test_a_block_that_raises_puts_its_message_back(redis: Redis, name: str, make: Make) -> None:
+    """The block's own exception goes on, and the message is at the tail with its attempt charged."""
+    queue = make(redis, name)
+    await queue.put_many([1, 2])
+    with pytest.raises(KeyError):
+        async with await queue.claim():
+            raise KeyError
+    assert [(d.payload, d.attempt) for d in await queue.claim_many(2)] == [(2, 1), (1, 2)]
+
+
+async def test_a_cancelled_block_charges_nothing(pipelined: Redis, name: str, make: Make) -> None:
+    """A block that was cancelled hands its message back to the front, as if it had not been delivered."""
+    queue = make(pipelined, name)
+    await queue.put_many([1, 2])
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01), await queue.claim():
+            await asyncio.sleep(5)
+    assert [(d.payload, d.attempt) for d in await queue.claim_many(2)] == [(1, 1), (2, 1)]
+
+
+async def test_cancelled_claims_strand_nothing(pipelined: Redis, name: str, make: Make) -> None:
+    """However often claims are cancelled at any moment, every message is still there, with no attempt charged."""
+    queue = make(pipelined, name)
+    chance = random.Random(6)
+    claims = [asyncio.create_task(queue.claim(timeout=5)) for _ in range(300)]
+    puts = [asyncio.create_task(queue.put(number)) for number in range(100)]
+    for claim in chance.sample(claims, 300):
+        claim.cancel()
+        await asyncio.sleep(chance.choice((0, 0, 0.0005)))
+    await asyncio.gather(*puts)
+    done = await asyncio.gather(*claims, return_exceptions=True)
+    held = [result for result in done if result is not None and not isinstance(result, BaseException)]
+    await until(queue, lambda stats: stats.leased == len(held))
+    rest = await queue.claim_many(100, timeout=0)
+    assert sorted(d.payload for d in [*held, *rest]) == list(range(100))
+    assert {d.attempt for d in rest} <= {1}
+
+
+async def test_lost_replies_lose_nothing(own_server: EmbeddedServer, name: str, make: Make) -> None:
+    """With a reply in twenty lost, all that was put is handled, and nothing stays behind."""
+    handled: set[int] = set()
+    async with (
+        FaultProxy(str(own_server.host), int(own_server.port or 0), seed=6) as proxy,
+        connect(own_server.url) as sure,
+        connect(proxy.url) as redis,
+    ):
+        await make(sure, name).put_many(range(100))
+        proxy.add(Fault("cut_after", is_evalsha, times=None, probability=0.05))
+        queue = make(redis, name, visibility=0.3, max_deliveries=100)
+        async with asyncio.timeout(15):
+            while len(handled) < 100:
+                with contextlib.suppress(OutcomeUnknownError):
+                    if delivery := await queue.claim(timeout=0.1):
+                        handled.add(delivery.payload)
+                        await delivery.ack()
+        proxy.clear()
+        await until(make(sure, name), lambda stats: stats.leased == 0)
+        assert set(await drained(make(sure, name, max_deliveries=100))) <= handled
+        assert proxy.struck.total() > 3
+        assert (await make(sure, name).stats()).dead == 0
+
+
+def is_evalsha(command: Command) -> bool:
+    """Whether this is a script."""
+    return command[0] == b"EVALSHA"
+
+
+# Dead letters --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_poison_message_ends_in_the_dead_letters(redis: Redis, name: str, make: Make) -> None:
+    """What failed `max_deliveries` times, or ended its consumers as often, is a dead letter with its reason."""
+    queue = make(redis, name, visibility=0.02, max_deliveries=2)
+    await queue.put_many(["fails", "kills"])
+    for _ in range(2):
+        fails, kills = await queue.claim_many(2, timeout=2)
+        if fails.payload == "kills":
+            fails, kills = kills, fails
+        await fails.nack(reason="broken")
+        await until(queue, lambda stats: stats.leased == 0)
+    assert await queue.claim(timeout=0) is None
+    letters = {letter.payload: letter for letter in await queue.dead.list()}
+    assert {payload: (letter.attempts, letter.reason) for payload, letter in letters.items()} == {
+        "fails": (2, "broken"),
+        "kills": (2, "its lease ended"),
+    }
+
+
+async def test_dead_letters_are_replayed_or_dropped(redis: Redis, name: str, make: Make) -> None:
+    """A replayed letter is delivered as if for the first time; a dropped one is gone with all that was known of it."""
+    queue = make(redis, name, max_deliveries=1)
+    one, two, _ = await queue.put_many([1, 2, 3])
+    for delivery in await queue.claim_many(3):
+        assert await delivery.reject("no")
+    assert [letter.id for letter in await queue.dead.list(1, 1)] == [two]
+    assert await queue.dead.replay(two, "unknown") == 1
+    assert await queue.dead.drop(one) == 1
+    delivery = await queue.claim(timeout=0)
+    assert (delivery.payload, delivery.attempt) == (2, 1)
+    assert await delivery.ack()
+    assert await queue.dead.replay() == 1
+    assert await drained(queue) == [3]
+    assert not await redis.exists(f"arp:{{{name}}}:messages", f"arp:{{{name}}}:dead")
+
+
+async def test_what_cannot_be_read_is_a_dead_letter_at_once(redis: Redis, name: str, make: Make) -> None:
+    """A payload of another type goes to the dead letters, and the next one is delivered."""
+    await make(redis, name).put_many(["text", 5])
+    queue = make(redis, name, codec=codec_for(int))
+    delivery = await queue.claim(timeout=1)
+    assert delivery.payload == 5
+    (letter,) = await queue.dead.list()
+    assert (letter.payload, letter.body) == (None, b'"text"')
+    assert letter.reason.startswith("undecodable")
+
+
+async def test_nonsense_is_refused(pipelined: Redis, name: str, make: Make) -> None:
+    """What makes no sense is refused before anything is sent."""
+    queue = make(pipelined, name)
+    for nonsense in ({"max_deliveries": 0}, {"visibility": 0}):
+        with pytest.raises(ValueError, match="must be"):
+            make(pipelined, name, **nonsense)
+    with pytest.raises(ValueError, match="count"):
+        await queue.claim_many(0)
+    with pytest.raises(ValueError, match="delay"):
+        await queue.put(1, delay=-1)
+    with pytest.raises(TypeError, match="headers"):
+        await queue.put(1, headers={"n": 1})
+    with pytest.raises(CodecError):
+        await queue.put(object())
+    with pytest.raises(ValueError, match="start"):
+        await queue.dead.list(-1)
+    assert await queue.stats() == QueueStats(0, 0, 0, 0, None)

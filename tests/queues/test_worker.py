@@ -1,0 +1,189 @@
+"""The worker: what it acknowledges, tries again, cancels and hands back, and what is left when it is killed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from aioredis_patterns.client import connect
+from aioredis_patterns.embedded import EmbeddedServer
+from aioredis_patterns.queues import Delivery, PriorityQueue, Queue, QueueStats, Worker
+from tests.support.faults import FaultProxy
+from tests.support.processes import worker
+from tests.support.waiting import eventually
+
+EMPTY = QueueStats(0, 0, 0, 0, None)
+
+
+async def until(queue: Any, wanted: Callable[[QueueStats], bool]) -> None:
+    """Wait until the counts are as wanted."""
+    async with asyncio.timeout(10):
+        while not wanted(await queue.stats()):  # noqa: ASYNC110  # the state is the server's
+            await asyncio.sleep(0.01)
+
+
+async def test_so_many_are_handled_at_a_time(redis: Redis, name: str) -> None:
+    """Every message is handled and acknowledged once, and never more at a time than the concurrency says."""
+    queue = Queue(redis, name)
+    running, most, seen = 0, 0, []
+
+    async def handle(payload: int) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.001)
+        running -= 1
+        seen.append(payload)
+
+    await queue.put_many(range(100))
+    async with Worker(queue, handle, concurrency=7):
+        await until(queue, lambda stats: stats == EMPTY)
+    assert sorted(seen) == list(range(100))
+    assert most == 7
+
+
+async def test_what_fails_is_tried_again_with_pauses(pipelined: Redis, name: str) -> None:
+    """A handler that raises gets its message again, later each time, and at last it is a dead letter that says why."""
+    queue = PriorityQueue(pipelined, name, max_deliveries=3)
+    times = []
+
+    async def handle(payload: str, delivery: Delivery[str]) -> None:
+        times.append(asyncio.get_running_loop().time())
+        raise ValueError(f"{payload} {delivery.attempt}")
+
+    await queue.put("no")
+    async with Worker(queue, handle, backoff=0.1):
+        await until(queue, lambda stats: stats.dead == 1)
+    assert [letter.reason for letter in await queue.dead.list()] == ["ValueError: no 3"]
+    assert len(times) == 3
+    assert times[1] - times[0] > 0.05
+    assert times[2] - times[1] > 0.1
+
+
+async def test_a_handler_has_its_time(pipelined: Redis, name: str) -> None:
+    """A handler that takes longer than the timeout is cancelled, and its message counts as failed."""
+    queue = Queue(pipelined, name, max_deliveries=1)
+    await queue.put("slow")
+    async with Worker(queue, lambda _: asyncio.sleep(60), timeout=0.05):
+        await until(queue, lambda stats: stats.dead == 1)
+    assert [letter.reason for letter in await queue.dead.list()] == ["TimeoutError: "]
+
+
+async def test_a_handler_may_decide_itself(pipelined: Redis, name: str) -> None:
+    """What a handler has rejected is not acknowledged when it returns."""
+    queue = Queue(pipelined, name)
+
+    async def handle(_: str, delivery: Delivery[str]) -> None:
+        assert await delivery.reject("never")
+
+    await queue.put("x")
+    async with Worker(queue, handle):
+        await until(queue, lambda stats: stats.dead == 1)
+
+
+async def test_a_lease_lives_as_long_as_its_handler(pipelined: Redis, name: str) -> None:
+    """A handler that takes many times the visibility handles its message once."""
+    queue = Queue(pipelined, name, visibility=0.1)
+    attempts = []
+
+    async def handle(_: str, delivery: Delivery[str]) -> None:
+        ends = delivery.valid_until + 0.4
+        attempts.append(delivery.attempt)
+        await eventually(lambda: delivery.valid_until > ends)
+
+    await queue.put("long")
+    async with Worker(queue, handle), Worker(queue, handle):
+        await until(queue, lambda stats: stats == EMPTY)
+    assert attempts == [1]
+
+
+async def test_a_handler_that_lost_its_lease_is_cancelled(pipelined: Redis, name: str) -> None:
+    """When the lease has moved on, the handler is cancelled, and the worker goes on with the next message."""
+    queue = Queue(pipelined, name, visibility=0.2)
+    events: list[str] = []
+
+    async def handle(payload: str) -> None:
+        if payload == "next" or "lost" in events:
+            events.append("handled")
+            return
+        await pipelined.delete(f"arp:{{{name}}}:leased")  # as after a failover
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            events.append("lost")
+            raise
+
+    await queue.put("held")
+    async with Worker(queue, handle):
+        await eventually(lambda: events == ["lost"])
+        await queue.put("next")
+        await eventually(lambda: events == ["lost", "handled"])
+
+
+@pytest.mark.parametrize(("grace", "left"), [(10, 0), (0, 1)])
+async def test_a_worker_stops_gracefully(pipelined: Redis, name: str, grace: float, left: int) -> None:
+    """At the end running handlers have the grace; what they do not finish in it goes back with no attempt charged."""
+    queue = Queue(pipelined, name)
+    begun = asyncio.Event()
+
+    async def handle(_: str) -> None:
+        begun.set()
+        await asyncio.sleep(0.1)
+
+    await queue.put("x")
+    async with Worker(queue, handle, grace=grace):
+        await begun.wait()
+    stats = await queue.stats()
+    assert (stats.ready, stats.delayed, stats.leased, stats.dead) == (left, 0, 0, 0)
+    for delivery in await queue.claim_many(1, timeout=0):
+        assert delivery.attempt == 1
+
+
+async def test_an_idle_worker_is_quiet(own_server: EmbeddedServer, name: str) -> None:
+    """A hundred consumers that wait for an empty queue ask the server once each, and then not before seconds pass."""
+    async with FaultProxy(str(own_server.host), int(own_server.port or 0)) as proxy, connect(proxy.url) as redis:
+        queue = Queue(redis, name)
+        claims = [asyncio.create_task(queue.claim(timeout=1)) for _ in range(100)]
+        assert await asyncio.gather(*claims) == [None] * 100
+        assert proxy.commands["EVALSHA"] < 210
+
+
+async def test_a_killed_consumer_loses_nothing(url: str, pipelined: Redis, name: str) -> None:
+    """The message of a process that was killed is delivered to another when the lease has ended."""
+    queue = Queue(pipelined, name, visibility=0.5)
+    await queue.put("precious")
+    async with worker("tests.queues.workers:hold", url, name) as process:
+        assert await process.line() == ["precious", 1]
+        process.kill()
+        delivery = await queue.claim(timeout=10)
+    assert delivery is not None
+    assert (delivery.payload, delivery.attempt) == ("precious", 2)
+
+
+async def test_killed_workers_lose_nothing(url: str, pipelined: Redis, name: str) -> None:
+    """Whatever moment workers are killed at, every message is handled in the end."""
+    queue = Queue(pipelined, name, visibility=0.5, max_deliveries=100)
+    done = f"{name}:done"
+    await queue.put_many(range(1000))
+    for survives in (False, False, True):
+        async with worker("tests.queues.workers:work", url, name, done, 10) as process:
+            assert await process.line() == "working"
+            before = await pipelined.scard(done)
+            async with asyncio.timeout(15):
+                while await pipelined.scard(done) < (1000 if survives else before + 50):  # noqa: ASYNC110  # the state is the server's
+                    await asyncio.sleep(0.005)
+            if survives:
+                await until(queue, lambda stats: stats == EMPTY)
+            process.kill()
+            await process.wait()
+    await pipelined.delete(done)
+
+
+async def test_nonsense_is_refused(pipelined: Redis, name: str) -> None:
+    """A worker that could handle nothing is refused when it is made."""
+    with pytest.raises(ValueError, match="concurrency"):
+        Worker(Queue(pipelined, name), lambda _: asyncio.sleep(0), concurrency=0)
