@@ -32,45 +32,59 @@ NEAR_TARGETS = {"an immutable value": 800_000, "a decoded record": 150_000}
 PROCESSES, WAITERS, LOAD = 16, 250, 0.3
 
 
-async def must_not_load() -> Any:
+async def must_not_load(_key: int) -> Any:
     """Every call is a hit."""
     raise AssertionError("it is there")
 
 
-async def rate_of_peer(python: str, library: str, url: str, tasks: int, hits: int) -> float:
+async def rate_of_peer(python: str, library: str, url: str, *numbers: int) -> float:
     """Hits a second of another library; 0 when it fails, as one does with many tasks."""
     program = Path(__file__).with_name("cache_peers.py")
-    command = [python, str(program), library, url, str(tasks), str(hits)]
+    command = [python, str(program), library, url, *map(str, numbers)]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     output, _ = await process.communicate()
     return float(output) if process.returncode == 0 else 0.0
 
 
-async def bench_hits(server: EmbeddedServer, hits: int, rounds: int) -> None:
-    """The table of hits a second of a record of about 1 kB."""
+async def bench_hits(server: EmbeddedServer, hits: int, rounds: int, *, shared: bool) -> None:
+    """The table of hits a second of records of about 1 kB: one for all tasks, or one for each."""
     pythons = {library: python for library in PEERS if (python := environment_of(library))}
     columns = ("tasks", "ours", *PEERS, "redis-py GET", "ratio", "target")
-    print("\nhits/s of a record of 1 kB; the ratio is to the faster of the two libraries")
+    whose = "one key for all, which cashews reads once for those who ask together" if shared else "a key for each task"
+    print(f"\nhits/s of a record of 1 kB, {whose}; the ratio is to the faster of the two libraries")
     print("".join(f"{column:>14}" for column in columns))
     for tasks, target in TARGETS.items():
-        count = hits if tasks > 1 else hits // 10
+        count, keys = hits if tasks > 1 else hits // 10, 1 if shared else tasks
         rates: dict[str, list[float]] = {name: [] for name in ("ours", *PEERS, "redis-py GET")}
         for _ in range(rounds):
-            async with connect(server.url) as redis:
-                cache = Cache(redis, "bench", ttl=600)
-                await cache.set("key", VALUE)
-                rates["ours"].append(await rate(partial(cache.get_or_load, "key", must_not_load), tasks, count))
-            pool = redis_py.BlockingConnectionPool.from_url(server.url, max_connections=50, timeout=None)
-            async with redis_py.Redis(connection_pool=pool) as plain:
-                await plain.set("bench:get", json.dumps(VALUE), ex=600)
-                rates["redis-py GET"].append(await rate(partial(plain.get, "bench:get"), tasks, count // 5))
-            await pool.aclose()
+            rates["ours"].append(await rate_of_ours(server.url, tasks, count, keys))
+            rates["redis-py GET"].append(await rate_of_get(server.url, tasks, count // 5, keys))
             for library, python in pythons.items():
-                rates[library].append(await rate_of_peer(python, library, server.url, tasks, count // 5))
+                rates[library].append(await rate_of_peer(python, library, server.url, tasks, count // 5, keys))
         middle = {name: statistics.median(found) if found else 0.0 for name, found in rates.items()}
         best = max(middle[name] for name in PEERS)
         cells = [f"{middle[name]:>14,.0f}" for name in rates]
         print(f"{tasks:>14}{''.join(cells)}{middle['ours'] / best if best else 0:>14.1f}{target:>14.1f}", flush=True)
+
+
+async def rate_of_ours(url: str, tasks: int, hits: int, keys: int) -> float:
+    """Hits a second of `Cache`."""
+    async with connect(url) as redis:
+        cache = Cache(redis, "bench", ttl=600)
+        for key in range(keys):
+            await cache.set(key, VALUE)
+        return await rate(partial(cache.get_or_load, loader=must_not_load), tasks, hits, keys)
+
+
+async def rate_of_get(url: str, tasks: int, hits: int, keys: int) -> float:
+    """What redis-py's GET makes of it, with nothing decoded."""
+    pool = redis_py.BlockingConnectionPool.from_url(url, max_connections=50, timeout=None)
+    async with redis_py.Redis(connection_pool=pool) as plain:
+        for key in range(keys):
+            await plain.set(f"bench:get:{key}", json.dumps(VALUE), ex=600)
+        found = await rate(lambda key: plain.get(f"bench:get:{key}"), tasks, hits, keys)
+    await pool.aclose()
+    return found
 
 
 async def bench_near(server: EmbeddedServer, hits: int, rounds: int) -> None:
@@ -79,9 +93,10 @@ async def bench_near(server: EmbeddedServer, hits: int, rounds: int) -> None:
     async with connect(server.url) as redis:
         cache = Cache(redis, "near", ttl=600, near=NearCache())
         for (label, target), value in zip(NEAR_TARGETS.items(), ("x" * 1000, VALUE), strict=True):
-            await cache.set(label, value)
-            await cache.get(label)
-            found = [await rate(partial(cache.get_or_load, label, must_not_load), 1, hits) for _ in range(rounds)]
+            await cache.set(0, value)
+            await cache.get(0)
+            hit = partial(cache.get_or_load, loader=must_not_load)
+            found = [await rate(hit, 1, hits, 1) for _ in range(rounds)]
             print(f"{label:>20}{statistics.median(found):>14,.0f}{target:>14,}")
 
 
@@ -125,7 +140,8 @@ async def main(smoke: bool) -> None:
     hits, rounds = (5_000, 3) if smoke else (50_000, 5)
     async with embedded_server(args=["--save", ""]) as server:
         print(describe(server))
-        await bench_hits(server, hits, rounds)
+        await bench_hits(server, hits, rounds, shared=False)
+        await bench_hits(server, hits, rounds, shared=True)
         await bench_near(server, hits * 4, rounds)
         await bench_stampede(server)
 

@@ -14,7 +14,7 @@ from aioredis_patterns.errors import CodecError, LoadFailedError
 from aioredis_patterns.events import PayloadUndecodable, emit
 from aioredis_patterns.types import Codec, EventHook
 
-from .entry import content_of
+from .entry import HEADER, content_of
 
 __all__ = ("Contents", "DELETED", "Deleted", "MISSING", "failure")
 
@@ -88,9 +88,11 @@ class Contents(Generic[T]):
 
     def value_of(self, reply: Any) -> Any:
         """The value in what a read brought, fresh or not; `MISSING` when there is none, or none that decodes."""
-        if type(reply) is int and reply == 0:
-            return MISSING
         try:
+            if type(reply) is bytes and reply[2:6] == self._id and reply[64:HEADER] == b"0000":
+                return self._codec.decode(reply[HEADER:])  # no tags, our codec: one copy instead of three
+            if type(reply) is int and reply == 0:
+                return MISSING
             entry = reply if type(reply) is bytes else reply[0] if type(reply) is list else b""
             return self.decode(content_of(entry))
         except CodecError:

@@ -183,8 +183,21 @@ class Reader:
         if self._timed:
             return await self._judge(shard, part)
         value = shard.value + part
-        entry, marks = await self._mget(value, shard.marks)
-        return entry if _fresh(entry, marks) else 0 if entry is None else await self._judge(shard, part)
+        link = link_of(self._redis)
+        lane = link.lane(value)
+        limit = lane.deadline if self._deadline is None else self._deadline
+        if lane.full:
+            limit = await lane.room(limit)
+        packed = pack_command(("MGET", value, shard.marks))
+        future = lane.submit(packed, limit)
+        expires = lane.expires
+        try:
+            entry, marks = await future
+        except RECOVERABLE as error:
+            entry, marks = await link.recover(error, lane, Request("MGET", packed, expires, value, repeatable=True))
+        if entry is None:
+            return 0
+        return entry if _fresh(entry, marks) else await self._judge(shard, part)
 
     async def read_many(self, shard: Shard, parts: Sequence[str]) -> list[Any]:
         """The same for many keys of one shard, in one round trip for every 500."""
@@ -220,9 +233,9 @@ class Reader:
         )
 
 
-def _fresh(entry: bytes | None, marks: bytes | None) -> bool:
+def _fresh(entry: bytes, marks: bytes | None) -> bool:
     """Whether the marks alone tell that the entry is fresh."""
-    if entry is None or marks is None:
+    if marks is None:
         return False
     kind, generation = entry[:2], entry[6:22]
     if kind == b"1p":
