@@ -23,22 +23,21 @@ class Source:
 
 
 KNOWN: Final[dict[str, Source]] = {}
-"""Every script imported so far, by SHA1: what a new connection loads before its first command."""
+"""Every script imported so far, by SHA1: what the server has after a connection was opened."""
 
 
 def read_source(package: str, name: str, fragments: tuple[str, ...] = (), calls: tuple[str, ...] = ()) -> Source:
-    """Read `<package>/lua/<name>.lua`, with the shared fragments and the other scripts it uses in front.
+    """Read `<package>/lua/<name>.lua` without its comments, the shared fragments and other scripts it uses in front.
 
     A script that is called becomes a function of its name in the local table `calls`; it takes its KEYS and its ARGV.
     """
     folder = files(package) / "lua"
     shared = [(folder / f"{part}.lua").read_bytes() for part in (*fragments, *calls, name)]
     for i, part in enumerate(calls, len(fragments)):
-        code = _COMMENT.sub(b"", shared[i])
-        shared[i] = b"function calls.%s(KEYS, ARGV)\n%send\n" % (part.encode(), code)
+        shared[i] = b"function calls.%s(KEYS, ARGV)\n%send\n" % (part.encode(), shared[i])
     if calls:
         shared.insert(len(fragments), b"local calls = {}\n")
-    source = new_source(name, b"\n".join(shared))
+    source = new_source(name, _COMMENT.sub(b"", b"\n".join(shared)))
     KNOWN[source.sha] = source
     return source
 

@@ -158,7 +158,7 @@ class ClusterLink(Link):
         """The connection of tracked reads to one node."""
         node = self._node(address)
         if node.tracking is None:
-            dialer = Dialer(partial(self.connection_to, address), timeout=self.deadline, protocol=3)
+            dialer = Dialer(partial(self.connection_to, address), timeout=self.deadline, protocol=3, preloads=True)
             node.tracking = Tracking(
                 partial(NodeLane, dialer=dialer, address=address, deadline=self.deadline, follow=self.follow),
                 partial(Link.greeting, self),
@@ -178,7 +178,7 @@ class ClusterLink(Link):
 
     def _lane_to(self, address: Address, lease: bool) -> NodeLane:
         make = partial(self.connection_to, address)
-        dialer = Dialer(make, timeout=self.deadline, encoding=self._encoding, errors=self._errors)
+        dialer = Dialer(make, timeout=self.deadline, encoding=self._encoding, errors=self._errors, preloads=True)
         return NodeLane(self, dialer, address, deadline=self.deadline, follow=self.follow, lease=lease)
 
     def connection_to(self, address: Address) -> AbstractConnection:

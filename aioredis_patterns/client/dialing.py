@@ -17,6 +17,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from .preloading import preload
 from .redis_py import never_again
 from .wire import Owner, Wire
 
@@ -53,6 +54,7 @@ class Dialer:
         encoding: How strings of decoded replies are encoded; None when nothing is ever decoded.
         errors: What to do with bytes that do not decode.
         protocol: The protocol's version; what the user's connections speak when None.
+        preloads: Whether scripts are to be called on its connections.
     """
 
     before: Callable[[AbstractConnection], Awaitable[None]] | None = None
@@ -66,6 +68,7 @@ class Dialer:
         encoding: str | None = None,
         errors: str = "strict",
         protocol: int | None = None,
+        preloads: bool = False,
     ) -> None:
         self.last_error: Exception | None = None
         self._refusal: Exception | None = None
@@ -74,6 +77,7 @@ class Dialer:
         self._make = make
         self._timeout = max(timeout, _SHORTEST_ATTEMPT)
         self._protocol = protocol
+        self._preloads = preloads
         self._encoding, self._errors = encoding, errors
 
     async def dial(self, owner: Owner, waited_for: Callable[[], bool]) -> Wire | None:
@@ -114,6 +118,8 @@ class Dialer:
                 await connection.connect()
                 if self.before is not None:
                     await self.before(connection)
+                if self._preloads:
+                    await preload(connection)
             wire = Wire(connection, owner, self._encoding, self._errors)
         except BaseException:
             await connection.disconnect(nowait=True)

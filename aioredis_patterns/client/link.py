@@ -24,7 +24,6 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from aioredis_patterns._core.lua import KNOWN
 from aioredis_patterns.errors import OutcomeUnknownError
 
 from .blocking import BlockingReads
@@ -142,12 +141,12 @@ class Link:
     def tracking(self) -> Tracking:
         """The connection of tracked reads, which tells of changes."""
         if self._tracking is None:
-            dialer = Dialer(self._make, timeout=self.deadline, protocol=3)
+            dialer = Dialer(self._make, timeout=self.deadline, protocol=3, preloads=True)
             self._tracking = Tracking(partial(Lane, dialer=dialer, deadline=self.deadline), self.greeting)
         return self._tracking
 
     def _new_lane(self) -> Lane:
-        dialer = Dialer(self._make, timeout=self.deadline, encoding=self._encoding, errors=self._errors)
+        dialer = Dialer(self._make, timeout=self.deadline, encoding=self._encoding, errors=self._errors, preloads=True)
         lane = Lane(self, dialer, deadline=self.deadline)
         dialer.before = partial(_end_former, lane)
         return lane
@@ -173,7 +172,6 @@ class Link:
             if ":" in place:
                 commands.append((pack_command(("CLIENT", "KILL", "ID", client_id, "ADDR", place)), None))
         commands.append((pack_command(("CLIENT", "INFO")), lambda info: _remember(lane, info)))
-        commands += [(pack_command(("SCRIPT", "LOAD", source.text)), None) for source in KNOWN.values()]
         return commands
 
     def on_push(self, lane: Lane, push: list[Any]) -> None: ...

@@ -30,6 +30,15 @@ async def test_every_imported_script_is_loaded_when_the_connection_opens(own_ser
         assert all(await redis.script_exists(*KNOWN))
 
 
+async def test_what_the_server_has_is_not_loaded_again(own_server: EmbeddedServer) -> None:
+    """A second client only asks which scripts are there, and sends the text of none."""
+    async with connect(own_server.url) as first:
+        await first.ping()
+    async with FaultProxy(own_server.host, own_server.port) as proxy, connect(proxy.url) as second:
+        await second.ping()
+        assert proxy.commands["SCRIPT"] == 1
+
+
 async def test_the_first_call_is_an_evalsha(server: EmbeddedServer, name: str) -> None:
     """A pattern's first call on a new client needs no EVAL."""
     async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:
