@@ -14,6 +14,8 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests"]
 
 PYTHONS = ("3.11", "3.12", "3.13")
+PARALLEL = ("--numprocesses=2", "--dist=loadfile")
+"""The suite mostly waits, so two processes share it; each has a server of its own."""
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -26,7 +28,7 @@ def install(session: nox.Session, *groups: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the suite on this interpreter, against a server that the suite starts itself."""
     install(session, "test")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or PARALLEL))
 
 
 for version in PYTHONS:
@@ -38,7 +40,7 @@ def lowest(session: nox.Session) -> None:
     """Run the suite with the lowest versions that the package says it works with."""
     install(session, "test")
     session.install(*map(pin_lowest, PROJECT["project"]["dependencies"]))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or PARALLEL))
 
 
 def pin_lowest(dependency: str) -> str:
@@ -63,7 +65,7 @@ def coverage(session: nox.Session) -> None:
 def container(session: nox.Session) -> None:
     """Run the suite against Redis in a container; brings up an engine and builds the image where it must."""
     install(session, "test", "container")
-    session.run("python", "-m", "tests.container", *session.posargs)
+    session.run("python", "-m", "tests.container", *(session.posargs or PARALLEL))
 
 
 @nox.session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import AsyncIterator
 
@@ -11,6 +12,9 @@ import redis.asyncio as redis_py
 
 from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import EmbeddedServer, embedded_server
+
+if (urls := os.environ.get("REDIS_URLS")) and (worker := os.environ.get("PYTEST_XDIST_WORKER")):
+    os.environ["REDIS_URL"] = urls.split()[int(worker.removeprefix("gw"))]  # one process's tests disturb no other's
 
 CLIENTS = {
     "pipelined": connect,

@@ -1,4 +1,4 @@
-"""Bring up the engine and Redis, then run pytest with `REDIS_URL` naming that server."""
+"""Bring up the engine and two Redis, then run pytest with `REDIS_URLS` naming one for each of its processes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from tests.container.server import redis_container
 def main(arguments: list[str]) -> int:
     """Run pytest with the arguments; the exit code is pytest's, or 1 when there is no container to run against."""
     try:
-        with running_engine(), redis_container() as url:
-            print(f"container: Redis answers at {url}", flush=True)
+        with running_engine(), redis_container() as first, redis_container() as second:
+            print(f"container: Redis answers at {first} and {second}", flush=True)
             suite = [sys.executable, "-m", "pytest", *arguments]
-            return subprocess.run(suite, env={**os.environ, "REDIS_URL": url}, check=False).returncode
+            urls = {"REDIS_URL": first, "REDIS_URLS": f"{first} {second}"}
+            return subprocess.run(suite, env={**os.environ, **urls}, check=False).returncode
     except EngineError as error:
         print(f"container: {error}", file=sys.stderr)
         return 1
