@@ -7,8 +7,8 @@
 | a value loaded once, and kept for a while | `caches` | `Cache`, `NearCache`, `WriteThrough` ... |
 | work handed to whoever has time, none of it lost | `queues` | `Queue`, `PriorityQueue`, `Worker` ... |
 | a connection that many tasks share | `client` | `connect`, `PipelinedRedis` |
-| a real server for demos and tests | `embedded` | `embedded_server` |
-| limits in a web application | `integrations` | `integrations.asgi`, `integrations.fastapi` |
+| a real server for demos and tests | `embedded`, `testing` | `embedded_server`, fixtures of pytest |
+| limits in a web application, metrics | `integrations` | `integrations.asgi`, `.fastapi`, `.opentelemetry` |
 
 Every name is imported from here, its room's page tells which one to take. A pattern takes any `redis.asyncio.Redis` or
 `RedisCluster` as its first argument.

@@ -35,6 +35,7 @@ EDGES = {
     ("embedded", "client"): "a command for a server that starts is packed as any other",
     ("embedded", "_core"): "a server is ended even when its owner is cancelled",
     ("__main__", "console"): "python -m is the command line",
+    ("testing", "embedded"): "its fixtures are servers",
     ("console", "embedded"): "the tour runs on a server of its own",
     ("console", "top level"): "the command line uses the library as its users do",
     ("integrations", "top level"): "an integration uses the library as its users do",

@@ -17,7 +17,7 @@ from tests.support.examples import examples_in, run, shows_something
 from tests.support.source import MODULES, NAME, PACKAGE, at, described_in, listed_in, names_in, report
 
 COMMANDS = {"__main__", "console"}  # what is run, not imported
-APART = {"codecs", "events", "types"}  # imported from their own module: `codecs.Raw` says more than `Raw`
+APART = {"codecs", "events", "testing", "types"}  # imported from their own module: `codecs.Raw` says more than `Raw`
 
 
 def is_code(value: Any) -> bool:
