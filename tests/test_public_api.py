@@ -38,8 +38,9 @@ def is_exception(value: Any) -> bool:
 
 
 def is_exempt(value: Any) -> bool:
-    """Whether it is nothing that users make or call: an exception, a Protocol."""
-    return is_exception(value) or getattr(value, "_is_protocol", False)
+    """Whether it is nothing that users make or call: an exception, a Protocol, a fixture."""
+    is_fixture = isinstance(value, type(pytest.fixture(lambda: None)))
+    return is_exception(value) or is_fixture or getattr(value, "_is_protocol", False)
 
 
 def public_modules() -> dict[str, ModuleType]:

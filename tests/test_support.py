@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable
 from itertools import pairwise
 from typing import Any
@@ -427,6 +428,21 @@ def prepare(proxy: FaultProxy, state: str) -> None:
         proxy.delay(30, 30)
     elif state == "half closed":
         proxy.add(Fault("cut_before", "PING", times=None, reset=False))
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_closing_ends_who_has_just_come(server: EmbeddedServer, turns: int) -> None:
+    """However far a new connection has come when the proxy closes, it is closed when that returns."""
+    proxy = FaultProxy(server.host, server.port)
+    await proxy.__aenter__()
+    with socket.socket() as client:
+        client.connect((proxy.host, proxy.port))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await proxy.aclose()
+        client.settimeout(5)
+        with pytest.raises(ConnectionError):
+            client.recv(1)
 
 
 async def test_a_worker_is_called_and_heard() -> None:

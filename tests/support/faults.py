@@ -27,6 +27,8 @@ __all__ = ("Command", "Fault", "FaultProxy")
 Command = list[bytes]
 
 _CHUNK = 256 * 1024
+_TURNS_TO_ACCEPT = 4
+"""Of the event loop, from the kernel's word of a connection to `_accept`: one that came before the end is told of."""
 _SUBSCRIBING = frozenset(b"subscribe unsubscribe psubscribe punsubscribe ssubscribe sunsubscribe".split())
 _MESSAGES = frozenset(b"message pmessage smessage".split())
 
@@ -187,6 +189,7 @@ class FaultProxy:
     async def cut_all(self) -> None:
         """Reset every connection now; they are closed when this returns."""
         tasks = list(self._tasks)
+        await asyncio.sleep(0)  # a task that is cancelled before it began would close nothing
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -198,7 +201,11 @@ class FaultProxy:
             BaseExceptionGroup: Connections ended by an error of the proxy, or of a fault's `match`.
         """
         self.refuse()
-        self._server.close()
+        for listener in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+        for _ in range(_TURNS_TO_ACCEPT):
+            await asyncio.sleep(0)
+        self._server.close()  # not before: asyncio would lose whom it is about to accept
         await self.cut_all()
         await self._server.wait_closed()
         if self._failures:
@@ -222,10 +229,8 @@ class FaultProxy:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        if self._refusing:
-            reset(writer)
-            return
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        serving = self._turn_away(writer) if self._refusing else self._serve(reader, writer)
+        task = asyncio.get_running_loop().create_task(serving)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
 
@@ -234,6 +239,10 @@ class FaultProxy:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._failures.append(error)
+
+    async def _turn_away(self, writer: asyncio.StreamWriter) -> None:
+        reset(writer)
+        await closed(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.set_write_buffer_limits(0)
