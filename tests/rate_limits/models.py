@@ -68,7 +68,7 @@ class Model(ABC):
         self.limit, self.period, self.burst, self.backlog = limit, period, burst, backlog
         answer = self.hit(now, 1)
         left = self.expires_ms - now // 1000
-        if left >= 0 and (self.is_stale(*before) or abs(left - self.reset(now) / 1000) > 5):
+        if left >= 0 and (self.is_stale(*before) or abs(left - self.peek(now, 0)[3] / 1000) > 5):
             self.settle(now)
             self.keep(now)
         return answer
