@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 __all__ = ("Calendar", "Per", "Period")
 
 Per: TypeAlias = Literal["day", "week", "month"]
-"""How long a period is; a week begins on Monday."""
+"""How long a period is."""
 
 _SECOND: Final = 1_000_000
 
@@ -28,17 +28,21 @@ class Calendar:
     Args:
         per: How long a period is.
         tz: An IANA name such as "Europe/Berlin", or a tzinfo.
+        week_start: The first day of a week, 0 for Monday to 6 for Sunday.
 
     Raises:
-        ValueError: No such period; no such time zone, or no data of it on this machine.
+        ValueError: No such period; no such day; no such time zone, or no data of it on this machine.
     """
 
-    __slots__ = ("_per", "_zone")
+    __slots__ = ("_per", "_week_start", "_zone")
 
-    def __init__(self, per: Per, tz: str | tzinfo) -> None:
+    def __init__(self, per: Per, tz: str | tzinfo, week_start: int = 0) -> None:
         if per not in ("day", "week", "month"):
             raise ValueError(f"a period must be 'day', 'week' or 'month', not {per!r:.80}")
+        if week_start not in range(7):
+            raise ValueError(f"week_start must be from 0 for Monday to 6 for Sunday, not {week_start!r:.80}")
         self._per = per
+        self._week_start = week_start
         self._zone = _zone(tz) if isinstance(tz, str) else tz
 
     def containing(self, now_us: int) -> Period:
@@ -53,7 +57,7 @@ class Calendar:
     def _first(self, day: date) -> date:
         if self._per == "month":
             return day.replace(day=1)
-        return day - timedelta(day.weekday()) if self._per == "week" else day
+        return day - timedelta((day.weekday() - self._week_start) % 7) if self._per == "week" else day
 
     def _next(self, first: date) -> date:
         if self._per == "month":

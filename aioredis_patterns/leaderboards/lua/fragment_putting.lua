@@ -1,0 +1,18 @@
+-- Putting a score on a board, by one of three verbs.
+
+-- Whether it changed anything, and the member's score as text; -1 where a sum is beyond what a score can be.
+local function put(board, places, levels, counts, notes, order, ties, mode, most, verb, member, amount, note)
+  local element, old = find(board, places, ties, member)
+  local score = amount
+  if verb == 'increment' then
+    score = tonumber(old or '0') + amount
+    if score - score ~= 0 then return -1, old or '' end
+  elseif verb == 'submit' and old then
+    local ahead = tonumber(old) - amount
+    if ahead == 0 or (ahead > 0) == (order == 'desc') then return 0, old end
+  end
+  local new = place(board, places, levels, counts, order, ties, mode, member, element, old, score)
+  if note ~= '' then redis.call('HSET', notes, member, note) end
+  trim(board, places, levels, counts, notes, order, ties, mode, most)
+  return 1, new
+end

@@ -1,0 +1,39 @@
+-- Replaces a board by what several others make together.
+-- KEYS
+--   1 board   zset
+--   2 places  hash, the place of each member among equals
+--   3 levels  zset, the distinct scores
+--   4 counts  hash, how many members have each
+--   5 notes   hash, the metadata of members
+--   6.. source  zset, each of the others
+-- ARGV
+--   1 order   desc or asc
+--   2 ties    first or shared
+--   3 mode    ordinal, competition or dense
+--   4 most    members that are kept; 0 for all
+--   5 how     sum, min or max
+--   6.. weight  of each of the others, then its ties
+-- Returns
+--   integer: how many members there are now
+local board, places, levels, counts, notes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local order, ties, mode, most, how = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+
+local sums, line = {}, {}
+for at = 6, #KEYS do
+  local weight, theirs = tonumber(ARGV[2 * at - 6]), ARGV[2 * at - 5]
+  local page = redis.call('ZRANGE', KEYS[at], 0, -1, 'WITHSCORES')
+  for row = 1, #page, 2 do
+    local member, score = member_of(page[row], theirs), page[row + 1] * weight
+    if not sums[member] then
+      line[#line + 1], sums[member] = member, score
+    else
+      sums[member] = how == 'sum' and sums[member] + score or math[how](sums[member], score)
+    end
+  end
+end
+redis.call('DEL', board, places, levels, counts, notes)
+for _, member in ipairs(line) do
+  place(board, places, levels, counts, order, ties, mode, member, nil, nil, sums[member])
+end
+trim(board, places, levels, counts, notes, order, ties, mode, most)
+return redis.call('ZCARD', board)

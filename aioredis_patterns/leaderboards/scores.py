@@ -1,0 +1,91 @@
+"""What may stand on a board: members, scores, and their metadata."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Final, Literal, TypeAlias
+
+from aioredis_patterns.types import KeyPart
+
+__all__ = ("Order", "RankMode", "Ties", "check_count", "check_form", "member_text", "member_texts", "score_text")
+
+Order: TypeAlias = Literal["desc", "asc"]
+Ties: TypeAlias = Literal["shared", "first"]
+RankMode: TypeAlias = Literal["ordinal", "competition", "dense"]
+
+_FORMS: Final = {
+    "order": ("desc", "asc"),
+    "ties": ("shared", "first"),
+    "rank_mode": ("ordinal", "competition", "dense"),
+}
+_LONGEST: Final = 512
+_EXACT: Final = 2**53
+
+
+def check_form(order: Order, ties: Ties, rank_mode: RankMode) -> tuple[str, str, str]:
+    """The three words, in the order in which scripts take them.
+
+    Raises:
+        ValueError: One of them is not known.
+    """
+    for name, word in (("order", order), ("ties", ties), ("rank_mode", rank_mode)):
+        if word not in _FORMS[name]:
+            raise ValueError(f"{name} must be one of {', '.join(_FORMS[name])}, not {word!r}")
+    return order, ties, rank_mode
+
+
+def member_text(member: KeyPart) -> str:
+    """A member as Redis has it; an int stands for its digits.
+
+    Raises:
+        TypeError: Neither str nor int.
+        ValueError: Empty, longer than 512 characters, or not Unicode.
+    """
+    if type(member) is int:
+        return str(member)
+    if not isinstance(member, str):
+        raise TypeError(f"a member must be a str or an int, not {member!r:.80}")
+    if not 1 <= len(member) <= _LONGEST:
+        raise ValueError(f"a member must have 1 to {_LONGEST} characters, not {len(member)}")
+    if not member.isascii():
+        member.encode()  # a lone surrogate is a ValueError
+    return member
+
+
+def score_text(score: float, what: str = "score") -> str:
+    """A score as Redis reads it back unchanged.
+
+    Raises:
+        TypeError: No number.
+        ValueError: NaN, infinite, or an int beyond 2**53, which a double does not hold.
+    """
+    if isinstance(score, bool) or not isinstance(score, int | float):
+        raise TypeError(f"{what} must be a number, not {score!r:.80}")
+    if isinstance(score, int):
+        if abs(score) > _EXACT:
+            raise ValueError(f"{what} must be within 2**53, where every integer is exact, not {score}")
+        return str(score)
+    if not math.isfinite(score):
+        raise ValueError(f"{what} must be finite, not {score!r}")
+    return repr(score)
+
+
+def check_count(count: Any, what: str = "count", least: int = 1) -> int:
+    """A number of rows.
+
+    Raises:
+        TypeError, ValueError: It is none.
+    """
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"{what} must be an int, not {count!r:.80}")
+    if not least <= count <= _EXACT:
+        raise ValueError(f"{what} must be at least {least}, not {count}")
+    return count
+
+
+def member_texts(members: Iterable[KeyPart]) -> list[str]:
+    """Each of some members, once, in their order."""
+    if isinstance(members, str):
+        raise TypeError(f"members must be several, such as [{members!r}], not one str")
+    return list(dict.fromkeys(map(member_text, members)))

@@ -1,0 +1,112 @@
+"""The boards of periods: written together, by the server's clock, in a time zone, and gone when their time has come."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from aioredis_patterns._core.periods import Calendar
+from aioredis_patterns.leaderboards import PeriodicLeaderboard
+from aioredis_patterns.leaderboards.standings import RankedMember
+
+NOON = datetime(2026, 12, 31, 12, tzinfo=UTC)
+
+
+def names(rows: list[RankedMember]) -> list[str]:
+    return [row.member for row in rows]
+
+
+async def test_one_write_counts_in_every_period(redis: Redis, name: str) -> None:
+    """A score is on the boards of all periods that the server's time belongs to."""
+    game = PeriodicLeaderboard(redis, name, periods=("daily", "weekly", "monthly", "all"), tz="Europe/Berlin")
+    assert await game.increment("ada", 2) == 2.0
+    assert await game.increment("ada", 3) == 5.0
+    await game.set("bob", 9)
+    assert await game.submit("bob", 8) is False
+    for period in ("daily", "weekly", "monthly", "all"):
+        assert [(row.member, row.score) for row in await game.board(period).top(9)] == [("bob", 9.0), ("ada", 5.0)]
+
+
+async def test_only_the_board_of_all_times_lasts(redis: Redis, name: str) -> None:
+    """The keys of a period expire when its end and the time it is kept have passed; nothing else changes that."""
+    game = PeriodicLeaderboard(redis, name, periods=("daily", "all"), tz="UTC", keep=100, ties="first")
+    await game.increment("ada")
+    stop = game.period("daily")[1].timestamp() + 100
+    await game.increment("ada")
+    keys = [key async for key in redis.scan_iter(f"arp:{{{name}}}:*")]
+    lives = {key: await redis.pexpiretime(key) for key in keys} if keys else {}
+    lasting = [key for key, ends in lives.items() if ends == -1]
+    assert (len(keys), len(lasting)) == (4, 2)
+    assert {ends for ends in lives.values() if ends > 0} == {round(stop * 1000)}
+
+
+async def test_a_wrong_clock_writes_to_the_right_board(
+    redis: Redis, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process whose clock is days off is put right by the server before anything is written."""
+    wrong = PeriodicLeaderboard(redis, name, periods=("daily", "all"), tz="UTC")
+    right = PeriodicLeaderboard(redis, name, periods=("daily", "all"), tz="UTC")
+    monkeypatch.setattr(wrong._spans, "_ahead_us", -3 * 86_400_000_000)
+    await wrong.increment("ada")
+    assert names(await right.board("daily").top(9)) == ["ada"]
+    assert abs(wrong.resets_in("daily") - right.resets_in("daily")) < 5
+    assert names(await right.board("daily", previous=3).top(9)) == []
+
+
+async def test_an_event_of_another_time_counts_there(redis: Redis, name: str) -> None:
+    """A late event is on the boards of its own time, not on those of today, and previous periods can be read."""
+    game = PeriodicLeaderboard(redis, name, periods=("monthly", "all"), tz="UTC", keep=10 * 365 * 86_400 - 1)
+    await game.increment("ada", at=NOON)
+    assert names(await game.board("monthly", at=NOON).top(9)) == ["ada"]
+    assert names(await game.board("monthly").top(9)) == []
+    later = datetime(2027, 2, 1, tzinfo=UTC)
+    assert names(await game.board("monthly", at=later, previous=2).top(9)) == ["ada"]
+    assert names(await game.board("all").top(9)) == ["ada"]
+    with pytest.raises(ValueError, match="time zone"):
+        await game.increment("ada", at=datetime(2026, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("week_start", "moment", "start"),
+    [(0, NOON, 28), (6, NOON, 27), (3, NOON, 31), (4, NOON, 25)],
+)
+def test_a_week_begins_when_it_is_told_to(week_start: int, moment: datetime, start: int) -> None:
+    """The last days of a year belong to the week that began before, on the day that was chosen."""
+    begins, ends = Calendar("week", "UTC", week_start).containing(round(moment.timestamp() * 1_000_000))
+    assert datetime.fromtimestamp(begins / 1_000_000, UTC) == datetime(2026, 12, start, tzinfo=UTC)
+    assert ends - begins == 7 * 86_400_000_000
+
+
+def test_a_day_of_25_hours_is_one_day(pipelined_definition: PeriodicLeaderboard) -> None:
+    """Where the clocks are put back, the day is an hour longer."""
+    begin, end = pipelined_definition.period("daily", at=datetime(2026, 10, 25, 12, tzinfo=UTC))
+    assert (end - begin).total_seconds() == 25 * 3600
+
+
+@pytest.fixture
+def pipelined_definition() -> PeriodicLeaderboard:
+    return PeriodicLeaderboard(Redis(), "game", periods=("daily",), tz="Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    "nonsense", [{"periods": ()}, {"periods": ("hourly",)}, {"periods": ("all", "all")}, {"week_start": 7}, {"tz": "X"}]
+)
+def test_nonsense_is_refused(nonsense: Any) -> None:
+    """Periods that make no sense are refused when the board is made, and one it has not when it is asked for."""
+    with pytest.raises(ValueError, match=r"period|week_start|time zone"):
+        PeriodicLeaderboard(Redis(), "game", **nonsense)
+    with pytest.raises(ValueError, match="the periods of this board"):
+        PeriodicLeaderboard(Redis(), "game", periods=("daily",)).board("weekly")
+
+
+async def test_all_boards_agree_after_a_crowd(redis: Redis, name: str) -> None:
+    """However many write at one time, the sums of all periods are the same."""
+    game = PeriodicLeaderboard(redis, name, periods=("daily", "weekly", "all"), tz="UTC")
+    await asyncio.gather(*(game.increment(f"m{number % 5}", number) for number in range(100)))
+    boards = [await game.board(period).top(9) for period in ("daily", "weekly", "all")]
+    assert boards[0] == boards[1] == boards[2]
+    assert sum(row.score or 0 for row in boards[0]) == sum(range(100))
