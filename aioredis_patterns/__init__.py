@@ -6,6 +6,7 @@
 | a rate with bursts, a window, an even pace | `rate_limits` | `TokenBucket`, `Gcra`, `FixedWindow` ... |
 | a value loaded once, and kept for a while | `caches` | `Cache`, `NearCache`, `WriteThrough` ... |
 | work handed to whoever has time, none of it lost | `queues` | `Queue`, `PriorityQueue`, `Worker` ... |
+| who is how far ahead, of all or of a day | `leaderboards` | `Leaderboard`, `PeriodicLeaderboard` |
 | a connection that many tasks share | `client` | `connect`, `PipelinedRedis` |
 | a real server for demos and tests | `embedded`, `testing` | `embedded_server`, fixtures of pytest |
 | limits in a web application, metrics | `integrations` | `integrations.asgi`, `.fastapi`, `.opentelemetry` |
@@ -60,10 +61,17 @@ from aioredis_patterns.errors import (
     LockTimeoutError,
     OutcomeUnknownError,
     PatternError,
+    QueueFullError,
     RateLimitExceededError,
     RefusedError,
     ServerUnavailableError,
     TransportError,
+)
+from aioredis_patterns.leaderboards import (
+    Leaderboard,
+    PeriodicLeaderboard,
+    RankedMember,
+    Standings,
 )
 from aioredis_patterns.locks import (
     Barrier,
@@ -91,6 +99,7 @@ from aioredis_patterns.queues import (
     Queue,
     QueueStats,
     Stack,
+    Transaction,
     Worker,
 )
 from aioredis_patterns.rate_limits import (
@@ -146,6 +155,7 @@ __all__ = (
     "Gcra",
     "Latch",
     "LeaderElection",
+    "Leaderboard",
     "LeakyBucket",
     "Lease",
     "Limiter",
@@ -167,11 +177,14 @@ __all__ = (
     "OutcomeUnknownError",
     "ParsedLimit",
     "PatternError",
+    "PeriodicLeaderboard",
     "PipelinedRedis",
     "PriorityQueue",
     "Queue",
+    "QueueFullError",
     "QueueStats",
     "Quota",
+    "RankedMember",
     "RateLimitExceededError",
     "ReadWriteLock",
     "Redlock",
@@ -187,7 +200,9 @@ __all__ = (
     "Slot",
     "Stack",
     "Stale",
+    "Standings",
     "TokenBucket",
+    "Transaction",
     "TransportError",
     "Worker",
     "WriteBehind",

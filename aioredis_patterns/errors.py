@@ -9,6 +9,7 @@
         │   │   ├── BarrierBrokenError
         │   │   ├── LockTimeoutError
         │   │   └── LockLostError
+        │   ├── QueueFullError
         │   └── RateLimitExceededError
         ├── OutcomeUnknownError           a written command lost its reply
         ├── LoadFailedError               a loader failed a moment ago
@@ -32,6 +33,7 @@ __all__ = (
     "LockTimeoutError",
     "OutcomeUnknownError",
     "PatternError",
+    "QueueFullError",
     "RateLimitExceededError",
     "RefusedError",
     "ServerUnavailableError",
@@ -87,6 +89,20 @@ class BarrierBrokenError(LockError):
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name, f"barrier {name!r} is broken: {reason}")
         self.reason = reason
+
+
+class QueueFullError(RefusedError):
+    """Raised when a queue with a `maxlen` has no room for what is put within the caller's timeout.
+
+    Args:
+        name: The queue's name.
+        maxlen: How many messages may wait in it.
+    """
+
+    def __init__(self, name: str, maxlen: int) -> None:
+        super().__init__(f"queue {name!r} is full: {maxlen} messages wait in it")
+        self.name = name
+        self.maxlen = maxlen
 
 
 class RateLimitExceededError(RefusedError):

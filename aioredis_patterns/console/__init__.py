@@ -1,4 +1,7 @@
-"""The command line: `aioredis-patterns tour` shows every pattern at work, `aioredis-patterns doctor` checks a server.
+"""The command line.
+
+`aioredis-patterns tour` shows every pattern at work, `aioredis-patterns doctor` checks a server, and
+`aioredis-patterns worker` handles the messages of a queue until it is asked to end.
 
 What the doctor says of a client of your own can be asked in code too:
 

@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command and its options; those of this process when None.
     """
     chosen = _parser().parse_args(arguments)
-    if not getattr(chosen, "json", False) and importlib.util.find_spec("rich") is None:
+    drawn = chosen.command != "worker" and not getattr(chosen, "json", False)
+    if drawn and importlib.util.find_spec("rich") is None:
         print(_INSTALL, file=sys.stderr)
         return 2
     try:
@@ -45,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     doctor.add_argument("--timeout", type=_seconds, default=5.0, help="seconds that all of it may take (%(default)s)")
     doctor.add_argument("--prefix", type=_prefix, default=PREFIX, help="first part of your keys (%(default)s)")
+    worker = commands.add_parser("worker", help="run a worker until SIGTERM or SIGINT")
+    worker.add_argument("target", metavar="module:queue", help="where the Worker is, or a function that makes it")
     return parser
 
 

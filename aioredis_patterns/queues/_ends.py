@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, final
 
-from aioredis_patterns._core.keys import Keys
+from aioredis_patterns._core.durations import timeout_seconds
+from aioredis_patterns._core.keys import Keys, slot
 from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.tasks import background
+from aioredis_patterns.client.attach import link_of
+from aioredis_patterns.client.cluster import ClusterLink
+from aioredis_patterns.client.link import Link
+from aioredis_patterns.client.subscriptions import Bell
 from aioredis_patterns.codecs import Json
-from aioredis_patterns.types import AnyRedis, Codec
+from aioredis_patterns.types import AnyRedis, Codec, Seconds
+
+from ._waiting import Waiting
+from .delivery import quietly
 
 __all__ = ("Ends", "Side", "WhenFull")
 
@@ -16,11 +26,17 @@ T = TypeVar("T")
 Side: TypeAlias = Literal["left", "right"]
 WhenFull: TypeAlias = Literal["drop", "refuse"]
 
-_PUSH: Final = Script(__package__, "ends_push")
+_PUSH: Final = Script(__package__, "ends_push", keys=2, fragments=("announce",))
 _POP: Final = Script(__package__, "ends_pop")
+_TAKE: Final = Script(__package__, "ends_take", keys=2, fragments=("clock", "announce"))
+_LEAVE: Final = Script(__package__, "ends_leave", keys=2, fragments=("announce",))
+_MOVE: Final = Script(__package__, "ends_move", keys=3, fragments=("announce",))
 _PEEK: Final = Script(__package__, "ends_peek", repeatable=True)
 
 _MOST_AT_ONCE: Final = 1000
+
+_RECHECK: Final = 5.0
+"""Seconds that who waits leaves to those before it, and after which it looks for itself."""
 
 
 @final
@@ -36,7 +52,7 @@ class Ends(Generic[T]):
         codec: How items become bytes; `codecs.Json` when None.
     """
 
-    __slots__ = ("_codec", "_full", "_key", "_most", "_redis")
+    __slots__ = ("_codec", "_full", "_key", "_most", "_redis", "_waiters")
 
     def __init__(
         self,
@@ -51,7 +67,7 @@ class Ends(Generic[T]):
             raise ValueError(f"maxlen must be at least 1, not {maxlen!r}")
         if when_full not in ("drop", "refuse"):
             raise ValueError(f"when_full must be 'drop' or 'refuse', not {when_full!r}")
-        self._redis, self._key = redis, keys.key(part)
+        self._redis, self._key, self._waiters = redis, keys.key(part), keys.key(f"{part}-waiters")
         self._most, self._full = maxlen or 0, when_full
         self._codec: Codec[T] = Json() if codec is None else codec
 
@@ -60,7 +76,7 @@ class Ends(Generic[T]):
         if not 1 <= len(items) <= _MOST_AT_ONCE:
             raise ValueError(f"1 to {_MOST_AT_ONCE} items may be pushed at once, not {len(items)}")
         data = [self._codec.encode(item) for item in items]
-        length: int = await _PUSH(self._redis, self._key, side, self._most, self._full, *data)
+        length: int = await _PUSH(self._redis, self._key, self._waiters, side, self._most, self._full, *data)
         return length > 0
 
     async def pop(self, side: Side, count: int) -> list[T]:
@@ -68,6 +84,29 @@ class Ends(Generic[T]):
         if not 1 <= count <= _MOST_AT_ONCE:
             raise ValueError(f"count must be from 1 to {_MOST_AT_ONCE}, not {count!r}")
         return [self._codec.decode(item) for item in await _POP(self._redis, self._key, side, count)]
+
+    async def pop_one(self, side: Side, timeout: Seconds | None) -> T | None:
+        """Take the outermost item, behind those that wait already; None when there was none in time."""
+        limit = None if timeout is None else timeout_seconds(timeout)
+        if limit == 0:
+            items = await self.pop(side, 1)
+            return items[0] if items else None
+        timer = asyncio.timeout(limit)
+        try:
+            async with timer:
+                return self._codec.decode(await self._wait(link_of(self._redis), side))
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            return None
+
+    async def move(self, side: Side, other: Ends[T], to: Side) -> T | None:
+        """Move the outermost item to an end of another list; None when there is none, or no room."""
+        if isinstance(link_of(self._redis), ClusterLink) and slot(self._key) != slot(other._key):
+            raise ValueError("in a cluster both must be in one slot, that is of one name")
+        keys = (self._key, other._key, other._waiters)
+        moved = await _MOVE(self._redis, *keys, side, to, other._most, other._full)
+        return self._codec.decode(moved[0]) if moved else None
 
     async def peek(self, side: Side) -> T | None:
         """The outermost item, which stays; None when there is none."""
@@ -78,3 +117,29 @@ class Ends(Generic[T]):
         """How many items there are."""
         length: int = (await _PEEK(self._redis, self._key, 0))[0]
         return length
+
+    async def _wait(self, link: Link, side: Side) -> bytes:
+        """Stand in line with the other tasks of this client, and as its first in line with the other clients."""
+        inbox, bell, waiting = link.subscriptions.inbox, Bell(), link.companion(Waiting)
+        asking: asyncio.Task[list[bytes]] | None = None
+        since, late = b"0", False
+        async with waiting.turn(self._key), link.subscriptions.listen(inbox, self._key, bell):
+            try:
+                while True:
+                    asking = background(
+                        _TAKE.on(link, self._key, self._waiters, side, inbox, since, int(late)), "an item is taken"
+                    )
+                    since, *items = await asyncio.shield(asking)
+                    if items:
+                        return items[0]
+                    late = not await bell.wait(_RECHECK)
+            except BaseException:
+                alone = waiting.length(self._key) == 1
+                leaving = self._leave(link, side, inbox if alone else "", asking)
+                background(quietly(leaving), "items are waited for no more")
+                raise
+
+    async def _leave(self, link: Link, side: Side, inbox: str, asking: asyncio.Task[list[bytes]] | None) -> None:
+        """What was taken for a caller that is gone is put back where it was."""
+        items = [] if asking is None else (await asking)[1:]
+        await _LEAVE.on(link, self._key, self._waiters, side, inbox, *items)

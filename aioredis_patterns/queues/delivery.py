@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import traceback as tracebacks
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
-from typing import Final, Generic, TypeVar, final
+from typing import Any, Final, Generic, TypeVar, final
 
 from redis.exceptions import RedisError
 
@@ -21,11 +22,12 @@ from aioredis_patterns.client.link import Link
 from aioredis_patterns.errors import OutcomeUnknownError, PatternError
 from aioredis_patterns.types import AnyRedis, Seconds
 
+from ._acks import Acks
+
 __all__ = ("Delivery", "Place", "hand_back", "quietly")
 
 T = TypeVar("T")
 
-_ACK: Final = Script(__package__, "queue_ack", keys=3, fragments=("message", "hold"), lease=True)
 _NACK: Final = Script(
     __package__, "queue_nack", keys=7, fragments=("clock", "ready", "message", "hold", "wake"), lease=True
 )
@@ -34,8 +36,8 @@ _HAND_BACK: Final = Script(
 )
 _EXTEND: Final = Script(__package__, "queue_extend", fragments=("clock",), repeatable=True, lease=True)
 
-_LONGEST_REASON: Final = 4000
-"""Characters of a reason that are kept."""
+_LONGEST_REASON, _LONGEST_TRACE = 4000, 8000
+"""Bytes of a reason, and of the end of a traceback, that are kept."""
 
 
 @final
@@ -55,11 +57,12 @@ class Place:
     messages: str
     index: str
     waiters: str
+    recent: str
 
     @staticmethod
     def of(redis: AnyRedis, keys: Keys, order: str, visibility_ms: int, max_deliveries: int) -> Place:
         """The place of a queue of this name."""
-        parts = ("ready", "delayed", "leased", "dead", "messages", "index", "waiters")
+        parts = ("ready", "delayed", "leased", "dead", "messages", "index", "waiters", "recent")
         return Place(redis, keys.name, order, visibility_ms, max_deliveries, *map(keys.key, parts))
 
 
@@ -122,11 +125,14 @@ class Delivery(Generic[T]):
     async def ack(self) -> bool:
         """The message is done with; False when the lease had moved on, and another has it or will.
 
+        All that a client acknowledges in one turn of the event loop is one call.
+
         Raises:
             OutcomeUnknownError, redis.exceptions.RedisError: Redis failed; it is delivered again unless it was done.
         """
-        place = self._place
-        return await self._end(_ACK, place.leased, place.messages, place.index, self.token)
+        place, link = self._place, link_of(self.redis)
+        keys = (place.leased, place.messages, place.index)
+        return bool(await self.end(lambda: link.companion(Acks).add(link, keys, self.token)))
 
     async def nack(self, delay: Seconds = 0, reason: str = "") -> bool:
         """Handling failed: put it at the tail, or among the dead letters if this was its last delivery.
@@ -181,7 +187,7 @@ class Delivery(Generic[T]):
         """Give it back for what was raised, whatever Redis says to it; the lease ends it if need be."""
         if self._ended:
             return
-        given = self.nack(delay, _said(error)) if isinstance(error, Exception) else self.hand_back()
+        given = self._failed(error, delay) if isinstance(error, Exception) else self.hand_back()
         try:
             await shielded(given, link_of(self.redis).deadline)
         except (RedisError, PatternError, OSError, TimeoutError) as failure:
@@ -191,19 +197,30 @@ class Delivery(Generic[T]):
         """Renew the lease in the background, until it ends."""
         link_of(self.redis).companion(Renewals).add(self)
 
-    async def _give_back(self, delay: int, reason: str, most: int) -> bool:
+    async def _failed(self, error: Exception, delay: Seconds) -> bool:
+        most = self._place.max_deliveries
+        # Only a dead letter tells why; what is tried again is spared the formatting.
+        trace = "".join(tracebacks.format_exception(error)) if self.attempt >= most else ""
+        return await self._give_back(delay_ms(delay), f"{type(error).__name__}: {error}", most, trace)
+
+    async def _give_back(self, delay: int, reason: str, most: int, trace: str = "") -> bool:
         place = self._place
         keys = (place.ready, place.delayed, place.leased, place.dead, place.messages, place.index, place.waiters)
-        text = reason.encode(errors="replace")[:_LONGEST_REASON]
-        return await self._end(_NACK, *keys, self.token, delay, text, most, place.order)
+        text = reason.replace("\0", " ").encode(errors="replace")[:_LONGEST_REASON]
+        if trace:
+            text += b"\0" + trace.encode(errors="replace")[-_LONGEST_TRACE:]
+        return bool(await self.end(lambda: _NACK(self.redis, *keys, self.token, delay, text, most, place.order)))
 
-    async def _end(self, script: Script, *keys_and_args: str | bytes | int) -> bool:
-        """Ask again when the reply was lost: while the lease is certain, "not held" then means "done already"."""
+    async def end(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Let the server end it, and give its answer, which is 0 when the lease had moved on.
+
+        When the reply was lost it is asked again: while the lease is certain, "not held" then means "done already".
+        """
         self._stop()
         try:
-            held = bool(await script(self.redis, *keys_and_args))
+            held = await ask()
         except OutcomeUnknownError:
-            held = bool(await script(self.redis, *keys_and_args)) or monotonic() < self.valid_until
+            held = await ask() or monotonic() < self.valid_until
             if not held:
                 raise
         self.lost = not held
@@ -214,6 +231,11 @@ class Delivery(Generic[T]):
         link_of(self.redis).companion(Renewals).discard(self)
 
     # What renews it asks ---------------------------------------------------------------------------------------------
+
+    @property
+    def place(self) -> Place:
+        """Where its queue is kept."""
+        return self._place
 
     @property
     def redis(self) -> AnyRedis:
@@ -268,7 +290,3 @@ async def quietly(work: Awaitable[object]) -> None:
         await work
     except (RedisError, PatternError, OSError, TimeoutError):
         pass
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

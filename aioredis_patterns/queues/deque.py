@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar, final, overload
 
 from aioredis_patterns._core.keys import PREFIX, Keys
-from aioredis_patterns.types import AnyRedis, Codec
+from aioredis_patterns.types import AnyRedis, Codec, Seconds
 
-from ._ends import Ends, WhenFull
+from ._ends import Ends, Side, WhenFull
 
 __all__ = ("Deque",)
 
@@ -19,7 +19,8 @@ class Deque(Generic[T]):
     """Items that many processes push and pop, at either end.
 
     Promise: each item is popped by one caller at most. Limit of the promise: an item whose reply is lost, or whose
-    caller is cancelled, is gone; what must be handled belongs into a `Queue`. The items have no expiry.
+    caller is cancelled in a pop that does not wait, is gone; what must be handled belongs into a `Queue`. The items
+    have no expiry.
 
     Cost: one round trip for each call, one key.
 
@@ -101,23 +102,55 @@ class Deque(Generic[T]):
         """
         return await self._ends.push("right", items)
 
-    async def pop_left(self) -> T | None:
+    async def pop_left(self, timeout: Seconds | None = 0) -> T | None:
         """Take the item at the left end; None when there is none.
 
+        Args:
+            timeout: Seconds to wait for an item, in the order in which callers began to wait; 0 to look once, None for
+                ever. What was taken for a caller that is cancelled while it waits is put back.
+
         Raises:
             OutcomeUnknownError: The reply was lost; an item may be gone.
         """
-        items = await self._ends.pop("left", 1)
-        return items[0] if items else None
+        return await self._ends.pop_one("left", timeout)
 
-    async def pop_right(self) -> T | None:
+    async def pop_right(self, timeout: Seconds | None = 0) -> T | None:
         """Take the item at the right end; None when there is none.
 
+        Args:
+            timeout: Seconds to wait for an item, in the order in which callers began to wait; 0 to look once, None for
+                ever. What was taken for a caller that is cancelled while it waits is put back.
+
         Raises:
             OutcomeUnknownError: The reply was lost; an item may be gone.
         """
-        items = await self._ends.pop("right", 1)
-        return items[0] if items else None
+        return await self._ends.pop_one("right", timeout)
+
+    async def pop_many_left(self, count: int) -> list[T]:
+        """Take up to so many items from the left end, the outermost first."""
+        return await self._ends.pop("left", count)
+
+    async def pop_many_right(self, count: int) -> list[T]:
+        """Take up to so many items from the right end, the outermost first."""
+        return await self._ends.pop("right", count)
+
+    async def move_to(self, other: Deque[T], take: Side = "left", push: Side = "right") -> T | None:
+        """Move an item from one end to an end of another deque, or of this one, in one step.
+
+        In a cluster both must be in one slot, else it is a ValueError.
+
+        Args:
+            other: Where it goes to.
+            take: The end at which it is taken.
+            push: The end at which it is pushed.
+
+        Returns:
+            The item; None when there is none, or no room for it.
+
+        Raises:
+            OutcomeUnknownError: The reply was lost; the item is in one of the two.
+        """
+        return await self._ends.move(take, other._ends, push)
 
     async def peek_left(self) -> T | None:
         """The item at the left end, which stays there; None when there is none."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar, final
+from math import inf
+from time import monotonic
+from typing import Any, Final, Generic, NamedTuple, TypeVar, final
 
 from aioredis_patterns._core.durations import delay_ms, lease_ms, timeout_seconds, ttl_ms
 from aioredis_patterns._core.keys import Keys, check_part
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.codecs import Json
+from aioredis_patterns.errors import QueueFullError
 from aioredis_patterns.types import AnyRedis, Codec, KeyPart, Seconds
 
 from ._claiming import Claiming
@@ -18,15 +23,18 @@ from .dead_letters import DeadLetters
 from .delivery import Delivery, Place
 from .message import pack
 
-__all__ = ("MessageQueue", "QueueStats")
+__all__ = ("MessageQueue", "QueueStats", "Terms")
 
 T = TypeVar("T")
 
-_PUT: Final = Script(__package__, "queue_put", keys=5, fragments=("clock", "ready", "wake"))
+_PUT: Final = Script(__package__, "queue_put", keys=6, fragments=("clock", "ready", "wake"))
 _STATS: Final = Script(__package__, "queue_stats", keys=5, fragments=("clock", "ready", "message"), repeatable=True)
 
 _BATCH: Final = 500
 """Messages in one script call."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25
+"""Seconds between two looks whether a full queue has room."""
 
 _MOST_CLAIMED: Final = 1000
 """Messages in one claim."""
@@ -48,6 +56,40 @@ class QueueStats:
     oldest_age: float | None  #: seconds since the one that is next was put; None when none is ready
 
 
+class Terms(NamedTuple):
+    """How a message is put, as the script takes it."""
+
+    priority: int
+    delay_ms: int
+    ttl_ms: int
+    mark: str
+    window_ms: int
+    tenant: str
+
+    @classmethod
+    def of(
+        cls,
+        delay: Seconds,
+        ttl: Seconds | None,
+        *,
+        priority: int = 0,
+        dedup: KeyPart | None = None,
+        dedup_for: Seconds | None = None,
+        group: KeyPart | None = None,
+    ) -> Terms:
+        """The terms of `put`.
+
+        Raises:
+            ValueError, TypeError: They make no sense.
+        """
+        if dedup is None and dedup_for is not None:
+            raise ValueError("dedup_for is of use only with dedup")
+        mark = "" if dedup is None else check_part(dedup, "dedup")
+        window = 0 if dedup_for is None else ttl_ms(dedup_for, "dedup_for")
+        tenant = "" if group is None else check_part(group, "group")
+        return cls(priority, delay_ms(delay), 0 if ttl is None else ttl_ms(ttl), mark, window, tenant)
+
+
 class MessageQueue(Generic[T]):
     """Base of `Queue` and `PriorityQueue`, which say how messages are put and in what order they are claimed.
 
@@ -57,11 +99,12 @@ class MessageQueue(Generic[T]):
         order: How `ready` is kept, as the scripts take it.
         visibility: Seconds that a delivery is held without a renewal.
         max_deliveries: Deliveries after which a message is a dead letter.
+        maxlen: How many messages may wait to be claimed; None for any number.
         codec: How payloads become bytes; `codecs.Json` when None.
         prefix: First part of the keys.
     """
 
-    __slots__ = ("_claiming", "_codec", "_place", "dead", "name")
+    __slots__ = ("_claiming", "_codec", "_maxlen", "_place", "dead", "name")
 
     def __init__(
         self,
@@ -70,12 +113,15 @@ class MessageQueue(Generic[T]):
         order: str,
         visibility: Seconds,
         max_deliveries: int,
+        maxlen: int | None,
         codec: Codec[Any] | None,
         prefix: str,
     ) -> None:
         if max_deliveries < 1:
             raise ValueError(f"max_deliveries must be at least 1, not {max_deliveries!r}")
-        self.name = name
+        if maxlen is not None and maxlen < 1:
+            raise ValueError(f"maxlen must be at least 1, not {maxlen!r}")
+        self.name, self._maxlen = name, maxlen or 0
         self._place = Place.of(redis, Keys(name, prefix), order, lease_ms(visibility, "visibility"), max_deliveries)
         self._codec: Codec[T] = Json() if codec is None else codec
         self._claiming = Claiming(self._place, self._codec)
@@ -125,21 +171,25 @@ class MessageQueue(Generic[T]):
         return QueueStats(ready, delayed, leased, dead, None if age_us < 0 else age_us / 1_000_000)
 
     async def _put(
-        self,
-        payloads: Iterable[T],
-        priority: int,
-        delay: Seconds,
-        dedup: KeyPart | None,
-        ttl: Seconds | None,
-        headers: Mapping[str, str] | None,
+        self, payloads: Iterable[T], terms: Terms, headers: Mapping[str, str] | None, timeout: Seconds | None
     ) -> list[str]:
-        place = self._place
-        keys = (place.ready, place.delayed, place.messages, place.index, place.waiters)
-        times = (delay_ms(delay), 0 if ttl is None else ttl_ms(ttl))
-        mark = "" if dedup is None else check_part(dedup, "dedup")
+        place, limit = self._place, None if timeout is None else timeout_seconds(timeout)
+        keys = (place.ready, place.delayed, place.messages, place.index, place.waiters, f"{place.recent}:{terms.mark}")
         bodies = [pack(self._codec, payload, headers) for payload in payloads]
         ids: list[str] = []
-        for at in range(0, len(bodies), _BATCH):
-            messages = [part for body in bodies[at : at + _BATCH] for part in (secrets.token_hex(8), mark, body)]
-            ids += [id_.decode() for id_ in await _PUT(place.redis, *keys, place.order, priority, *times, *messages)]
+        size = min(_BATCH, self._maxlen or _BATCH)
+        for at in range(0, len(bodies), size):
+            messages = [part for body in bodies[at : at + size] for part in (secrets.token_hex(8), body)]
+            ids += await self._send(limit, *keys, place.order, self._maxlen, *terms, *messages)
         return ids
+
+    async def _send(self, limit: float | None, *keys_and_args: str | bytes | int) -> list[str]:
+        """Put messages, all or none, as soon as there is room for them."""
+        began, pause = monotonic(), _FIRST_PAUSE
+        while not (ids := await _PUT(self._place.redis, *keys_and_args)):
+            left = inf if limit is None else began + limit - monotonic()
+            if left <= 0:
+                raise QueueFullError(self.name, self._maxlen)
+            await asyncio.sleep(min(pause * random.uniform(0.5, 1), left))  # noqa: S311
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        return [id_.decode() for id_ in ids]

@@ -15,7 +15,7 @@ from aioredis_patterns._core.durations import period_us
 from aioredis_patterns._core.keys import PREFIX
 from aioredis_patterns.types import AnyRedis, Codec, KeyPart, Seconds
 
-from .message_queue import MessageQueue
+from .message_queue import MessageQueue, Terms
 
 __all__ = ("PriorityQueue",)
 
@@ -40,6 +40,7 @@ class PriorityQueue(MessageQueue[T]):
         aging: Seconds of waiting that make up for one level of priority, at most a day; None for never.
         visibility: Seconds that a delivery is held without a renewal.
         max_deliveries: Deliveries after which a message is a dead letter.
+        maxlen: How many messages may wait to be claimed, those with a delay included; None for any number.
         codec: How payloads become bytes: `codecs.Json` when None, `codec_for(User)` for a type of yours.
         prefix: First part of the keys.
 
@@ -66,6 +67,7 @@ class PriorityQueue(MessageQueue[T]):
         aging: Seconds | None = ...,
         visibility: Seconds = ...,
         max_deliveries: int = ...,
+        maxlen: int | None = ...,
         codec: None = ...,
         prefix: str = ...,
     ) -> None: ...
@@ -79,6 +81,7 @@ class PriorityQueue(MessageQueue[T]):
         aging: Seconds | None = ...,
         visibility: Seconds = ...,
         max_deliveries: int = ...,
+        maxlen: int | None = ...,
         codec: Codec[T],
         prefix: str = ...,
     ) -> None: ...
@@ -91,39 +94,53 @@ class PriorityQueue(MessageQueue[T]):
         aging: Seconds | None = None,
         visibility: Seconds = 30,
         max_deliveries: int = 5,
+        maxlen: int | None = None,
         codec: Codec[Any] | None = None,
         prefix: str = PREFIX,
     ) -> None:
         order = 0 if aging is None else period_us(aging, "aging")
         if order > _LONGEST_AGING:
             raise ValueError(f"aging must be a day at most, not {aging!r}")
-        super().__init__(redis, name, str(order), visibility, max_deliveries, codec, prefix)
+        super().__init__(redis, name, str(order), visibility, max_deliveries, maxlen, codec, prefix)
 
-    async def put(
+    async def put(  # noqa: PLR0913  # what a message is, is said in one place
         self,
         payload: T,
         *,
         priority: int = 0,
         delay: Seconds = 0,
         dedup: KeyPart | None = None,
+        dedup_for: Seconds | None = None,
+        group: KeyPart | None = None,
         ttl: Seconds | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout: Seconds | None = None,
     ) -> str:
-        """Put a message behind its equals; its id, or that of the pending one with the same `dedup`.
+        """Put a message behind its equals; its id, or that of the one before with the same `dedup`.
+
+        A queue that is full is asked again, four times a second at least, until it has room.
 
         Args:
             payload: What the codec takes.
             priority: -4096 to 4096, higher first.
             delay: Seconds until it may be claimed.
             dedup: While a message with this key is pending, no other is put: not acknowledged, and no dead letter.
+            dedup_for: The same for so many seconds from the first put, whatever becomes of it; then one more is put,
+                even if the first is pending still.
+            group: A tenant: those of one priority take turns, however much each has put. Not with `aging`.
             ttl: Seconds after which it is dropped if nobody has claimed it; None to keep it.
             headers: What travels beside the payload, such as a trace.
+            timeout: Seconds to wait while the queue is full; 0 to try once, None for ever.
 
         Raises:
             CodecError: The codec refuses the payload.
+            QueueFullError: There was no room in time.
             OutcomeUnknownError: The reply was lost; the message may be in the queue.
         """
-        (id_,) = await self._put([payload], _checked(priority), delay, dedup, ttl, headers)
+        if group is not None and self._place.order != "0":
+            raise ValueError("a queue with aging goes by time, and has no groups")
+        terms = Terms.of(delay, ttl, priority=_checked(priority), dedup=dedup, dedup_for=dedup_for, group=group)
+        (id_,) = await self._put([payload], terms, headers, timeout)
         return id_
 
     async def put_many(
@@ -134,9 +151,13 @@ class PriorityQueue(MessageQueue[T]):
         delay: Seconds = 0,
         ttl: Seconds | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout: Seconds | None = None,
     ) -> list[str]:
-        """Put messages of one priority, in their order, 500 in one round trip; their ids."""
-        return await self._put(payloads, _checked(priority), delay, None, ttl, headers)
+        """Put messages of one priority, in their order, 500 in one round trip; their ids.
+
+        Each 500 are put together or not at all; in a full queue, those before the first that found no room are put.
+        """
+        return await self._put(payloads, Terms.of(delay, ttl, priority=_checked(priority)), headers, timeout)
 
 
 def _checked(priority: int) -> int:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, final, overload
 from aioredis_patterns._core.keys import PREFIX
 from aioredis_patterns.types import AnyRedis, Codec, KeyPart, Seconds
 
-from .message_queue import MessageQueue
+from .message_queue import MessageQueue, Terms
 
 __all__ = ("Queue",)
 
@@ -39,6 +39,7 @@ class Queue(MessageQueue[T]):
         name: What the queue is called.
         visibility: Seconds that a delivery is held without a renewal; others get the message after them.
         max_deliveries: Deliveries after which a message is a dead letter.
+        maxlen: How many messages may wait to be claimed, those with a delay included; None for any number.
         codec: How payloads become bytes: `codecs.Json` when None, `codec_for(User)` for a type of yours.
         prefix: First part of the keys.
 
@@ -64,6 +65,7 @@ class Queue(MessageQueue[T]):
         *,
         visibility: Seconds = ...,
         max_deliveries: int = ...,
+        maxlen: int | None = ...,
         codec: None = ...,
         prefix: str = ...,
     ) -> None: ...
@@ -76,6 +78,7 @@ class Queue(MessageQueue[T]):
         *,
         visibility: Seconds = ...,
         max_deliveries: int = ...,
+        maxlen: int | None = ...,
         codec: Codec[T],
         prefix: str = ...,
     ) -> None: ...
@@ -87,10 +90,11 @@ class Queue(MessageQueue[T]):
         *,
         visibility: Seconds = 30,
         max_deliveries: int = 5,
+        maxlen: int | None = None,
         codec: Codec[Any] | None = None,
         prefix: str = PREFIX,
     ) -> None:
-        super().__init__(redis, name, "fifo", visibility, max_deliveries, codec, prefix)
+        super().__init__(redis, name, "fifo", visibility, max_deliveries, maxlen, codec, prefix)
 
     async def put(
         self,
@@ -98,23 +102,31 @@ class Queue(MessageQueue[T]):
         *,
         delay: Seconds = 0,
         dedup: KeyPart | None = None,
+        dedup_for: Seconds | None = None,
         ttl: Seconds | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout: Seconds | None = None,
     ) -> str:
-        """Put a message at the tail; its id, or that of the pending one with the same `dedup`.
+        """Put a message at the tail; its id, or that of the one before with the same `dedup`.
+
+        A queue that is full is asked again, four times a second at least, until it has room.
 
         Args:
             payload: What the codec takes.
             delay: Seconds until it may be claimed.
             dedup: While a message with this key is pending, no other is put: not acknowledged, and no dead letter.
+            dedup_for: The same for so many seconds from the first put, whatever becomes of it; then one more is put,
+                even if the first is pending still.
             ttl: Seconds after which it is dropped if nobody has claimed it; None to keep it.
             headers: What travels beside the payload, such as a trace.
+            timeout: Seconds to wait while the queue is full; 0 to try once, None for ever.
 
         Raises:
             CodecError: The codec refuses the payload.
+            QueueFullError: There was no room in time.
             OutcomeUnknownError: The reply was lost; the message may be in the queue.
         """
-        (id_,) = await self._put([payload], 0, delay, dedup, ttl, headers)
+        (id_,) = await self._put([payload], Terms.of(delay, ttl, dedup=dedup, dedup_for=dedup_for), headers, timeout)
         return id_
 
     async def put_many(
@@ -124,9 +136,10 @@ class Queue(MessageQueue[T]):
         delay: Seconds = 0,
         ttl: Seconds | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout: Seconds | None = None,
     ) -> list[str]:
         """Put messages at the tail, in their order, 500 in one round trip; their ids.
 
-        Each 500 are put together or not at all.
+        Each 500 are put together or not at all; in a full queue, those before the first that found no room are put.
         """
-        return await self._put(payloads, 0, delay, None, ttl, headers)
+        return await self._put(payloads, Terms.of(delay, ttl), headers, timeout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar, final, overload
 
 from aioredis_patterns._core.keys import PREFIX, Keys
-from aioredis_patterns.types import AnyRedis, Codec
+from aioredis_patterns.types import AnyRedis, Codec, Seconds
 
 from ._ends import Ends, WhenFull
 
@@ -19,7 +19,8 @@ class Stack(Generic[T]):
     """Items that many processes push and pop, the newest first.
 
     Promise: each item is popped by one caller at most. Limit of the promise: an item whose reply is lost, or whose
-    caller is cancelled, is gone; what must be handled belongs into a `Queue`. The items have no expiry.
+    caller is cancelled in a pop that does not wait, is gone; what must be handled belongs into a `Queue`. The items
+    have no expiry.
 
     Cost: one round trip for each call, one key.
 
@@ -92,18 +93,31 @@ class Stack(Generic[T]):
         """
         return await self._ends.push("right", items)
 
-    async def pop(self) -> T | None:
+    async def pop(self, timeout: Seconds | None = 0) -> T | None:
         """Take the item on top; None when there is none.
+
+        Args:
+            timeout: Seconds to wait for an item, in the order in which callers began to wait; 0 to look once, None for
+                ever. What was taken for a caller that is cancelled while it waits is put back.
 
         Raises:
             OutcomeUnknownError: The reply was lost; an item may be gone.
         """
-        items = await self._ends.pop("right", 1)
-        return items[0] if items else None
+        return await self._ends.pop_one("right", timeout)
 
     async def pop_many(self, count: int) -> list[T]:
         """Take up to so many items, the one on top first."""
         return await self._ends.pop("right", count)
+
+    async def move_to(self, other: Stack[T]) -> T | None:
+        """Move the item on top to the top of another stack in one step; None when there is none, or no room for it.
+
+        In a cluster both must be in one slot, else it is a ValueError.
+
+        Raises:
+            OutcomeUnknownError: The reply was lost; the item is in one of the two.
+        """
+        return await self._ends.move("right", other._ends, "right")
 
     async def peek(self) -> T | None:
         """The item on top, which stays there; None when there is none."""

@@ -1,9 +1,11 @@
 """A worker: runs a handler on the messages of a queue, so many at a time, and tries again what failed.
 
 Promise: a message is acknowledged after its handler has returned, and only then. Its lease is renewed while the
-handler runs; a handler whose lease is lost is cancelled. When the worker stops, what is not begun goes back at once.
+handler runs; a handler whose lease is lost is cancelled. When the worker stops, what is not begun goes back at once,
+and what does not end within its grace goes back too, with no attempt charged.
 
-Limit of the promise: that of the queue. A handler that never awaits keeps the lease from being renewed.
+Limit of the promise: that of the queue, so a handler may run twice for one message; `Transaction` makes its writes in
+Redis count once. A handler that never awaits keeps the lease from being renewed.
 
 Cost: a claim for as many messages as there are free places, an acknowledgement for each; when idle, a handful of
 commands a minute.
@@ -15,14 +17,16 @@ import asyncio
 import inspect
 import logging
 import random
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, final
 
 from redis.exceptions import RedisError
 
 from aioredis_patterns._core.durations import lease_ms, timeout_seconds
-from aioredis_patterns._core.tasks import BackgroundTasks
+from aioredis_patterns._core.tasks import BackgroundTasks, background
 from aioredis_patterns.errors import PatternError
 from aioredis_patterns.types import Seconds
 
@@ -39,6 +43,8 @@ _LONGEST_PAUSE: Final = 5.0
 _MOST_AT_ONCE: Final = 100
 """Messages in one claim, so that the server is never busy for long."""
 
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+
 _logger = logging.getLogger("aioredis_patterns")
 
 
@@ -53,9 +59,12 @@ class Worker(Generic[T]):
         handle: A coroutine function of the payload, or of the payload and its `Delivery`.
         concurrency: How many are handled at a time.
         timeout: Seconds after which a handler is cancelled, and its message tried again; None for never.
-        backoff: Seconds before the second try; twice as many before each further one, all with jitter.
+        backoff: Seconds before the second try, at most; twice as many before each further one. The pause is chosen
+            from all of that time at random, so that what failed together is not tried again together.
         longest_backoff: Seconds between two tries, at most.
         grace: Seconds that running handlers have at the end, before they are cancelled and their messages handed back.
+        around: A context manager of each delivery, which its handler runs in: for traces, logs, measurements. It finds
+            what the sender knew, such as the W3C `traceparent`, in `delivery.headers`.
 
     Raises:
         ValueError, TypeError: An argument makes no sense.
@@ -70,7 +79,9 @@ class Worker(Generic[T]):
     """
 
     __slots__ = (
+        "_around",
         "_backoff",
+        "_claiming",
         "_claims",
         "_free",
         "_grace",
@@ -93,10 +104,11 @@ class Worker(Generic[T]):
         backoff: Seconds = 1,
         longest_backoff: Seconds = 300,
         grace: Seconds = 30,
+        around: Callable[[Delivery[T]], AbstractAsyncContextManager[Any]] = nullcontext,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, not {concurrency!r}")
-        self._queue, self._handle = queue, handle
+        self._queue, self._handle, self._around = queue, handle, around
         self._with_delivery = _takes_delivery(handle)
         self._timeout = None if timeout is None else lease_ms(timeout, "timeout") / 1000
         self._backoff = timeout_seconds(backoff, "backoff")
@@ -105,15 +117,46 @@ class Worker(Generic[T]):
         self._free, self._room = concurrency, asyncio.Event()
         self._handlers, self._claims = BackgroundTasks(), BackgroundTasks()
 
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT, then end as the block does; a second signal ends the grace at once.
+
+        Example:
+            >>> import asyncio, signal
+            >>> async def main(redis):
+            ...     async def send(payload):
+            ...         print(payload)
+            ...     loop = asyncio.get_running_loop()
+            ...     loop.call_later(0.1, signal.raise_signal, signal.SIGTERM)  # as a supervisor would
+            ...     await Worker(Queue(redis, "emails"), send, concurrency=10).run()
+        """
+        asked = asyncio.Event()
+
+        def stop() -> None:
+            if asked.is_set():
+                background(self._handlers.cancel(), "a worker ends at once")
+            asked.set()
+
+        with _signals(stop):
+            async with self:
+                stopping = asyncio.create_task(asked.wait())
+                try:
+                    await asyncio.wait((stopping, self._claiming), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    stopping.cancel()
+                if self._claiming.done():
+                    await self._claiming
+
     async def __aenter__(self) -> Self:
-        self._claims.start(self._claim(), f"worker of queue {self._queue.name!r}")
+        self._claiming = self._claims.start(self._claim(), f"worker of queue {self._queue.name!r}")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._claims.cancel()
-        if not await self._handlers.wait(self._grace if error is None else 0):
+        try:
+            await self._handlers.wait(self._grace if error is None else 0)
+        finally:
             await self._handlers.cancel()
 
     async def _claim(self) -> None:
@@ -126,7 +169,7 @@ class Worker(Generic[T]):
                 await self._room.wait()
             try:
                 found = await self._queue.claim_many(min(self._free, _MOST_AT_ONCE))
-            except (RedisError, PatternError) as error:
+            except (RedisError, PatternError, OSError, TimeoutError) as error:
                 _logger.warning("worker of queue %r: %r; it tries again", self._queue.name, error)
                 pause = min(max(pause * 2, 0.05), _LONGEST_PAUSE)
                 continue
@@ -140,7 +183,7 @@ class Worker(Generic[T]):
         """Handle one message, and free its place when the server knows what became of it."""
         delivery.keep()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout), self._around(delivery):
                 await (
                     self._handle(delivery.payload, delivery) if self._with_delivery else self._handle(delivery.payload)
                 )
@@ -160,7 +203,20 @@ class Worker(Generic[T]):
     def _pause(self, attempt: int) -> float:
         """Seconds before the next try."""
         longest: float = min(self._backoff * 2 ** min(attempt - 1, 30), self._longest)
-        return longest * random.uniform(0.5, 1)  # noqa: S311
+        return longest * random.random()  # noqa: S311
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call this on each signal that asks the process to end."""
+    loop = asyncio.get_running_loop()
+    for number in _STOPS:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in _STOPS:
+            loop.remove_signal_handler(number)
 
 
 def _takes_delivery(handle: Callable[..., Any]) -> bool:

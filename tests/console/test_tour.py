@@ -18,6 +18,7 @@ from aioredis_patterns.console.tour import (
     caches,
     composite,
     concurrency,
+    leaderboards,
     locks,
     meeting,
     queues,
@@ -33,6 +34,7 @@ from aioredis_patterns.console.tour.locks import Hold
 from aioredis_patterns.console.tour.perform import clean, perform
 from aioredis_patterns.console.tour.step import Check, Outcome, Stage, Step
 from aioredis_patterns.embedded import EmbeddedServer, embedded_cluster
+from aioredis_patterns.leaderboards import RankedMember
 from aioredis_patterns.queues import DeadLetter
 from tests.console.command import command, start
 from tests.embedded.processes import left_in
@@ -41,7 +43,8 @@ from tests.support.waiting import eventually
 PREFIX = re.compile(r"tour-[0-9a-f]{6}")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 DAYS = [meeting.Day(0, 3, [index] * 25) for index in range(PROCESSES)]
-LETTERS = [DeadLetter("id", -1, b"-1", {}, 3, "no", datetime.now(UTC))] * PROCESSES
+LETTERS = [DeadLetter("id", -1, b"-1", {}, 3, "no", "", datetime.now(UTC), datetime.now(UTC))] * PROCESSES
+BOARD = [RankedMember("ada", 6.0, 1), RankedMember("bob", 3.0, 2)]
 GOOD = [Hold(number, number + 0.5, number % PROCESSES, number + 1, 1) for number in range(8)]
 
 
@@ -199,16 +202,22 @@ async def test_a_tour_without_a_server_says_so(own_server: EmbeddedServer) -> No
         pytest.param(concurrency.judge([(i, i + 3.5) for i in range(200)], 4), 0, id="good slots"),
         pytest.param(concurrency.judge([(i, i + 4.5) for i in range(200)], 4), 1, id="a fifth one came in"),
         pytest.param(concurrency.judge([(i, i + 1) for i in range(199)], 3), 2, id="one is inside for ever"),
+        pytest.param(leaderboards.judge(9, BOARD, BOARD, BOARD), 0, id="good boards"),
+        pytest.param(leaderboards.judge(8, BOARD, BOARD, BOARD), 1, id="a point is lost"),
+        pytest.param(leaderboards.judge(9, BOARD, BOARD[:1], BOARD), 1, id="the periods differ"),
+        pytest.param(leaderboards.judge(9, BOARD[::-1], BOARD[::-1], BOARD[::-1]), 1, id="the worst is first"),
+        pytest.param(leaderboards.judge(9, BOARD, BOARD, []), 1, id="no neighbours"),
         pytest.param(quota.judge(9, 9, freed=True), 0, id="a good quota"),
         pytest.param(quota.judge(9, 8, freed=True), 1, id="a job was not counted"),
         pytest.param(quota.judge(0, 0, freed=True), 1, id="no job got in"),
         pytest.param(quota.judge(1001, 1001, freed=True), 1, id="the quota was exceeded"),
         pytest.param(quota.judge(9, 9, freed=False), 1, id="what is gone stays reserved"),
-        pytest.param(queues.judge([[0, 1], [0], [0, 1], [0, 1, 1]], LETTERS, 0, 8), 0, id="a good queue"),
-        pytest.param(queues.judge([[0, 1], [0], [0, 1], [0, 1]], LETTERS, 0, 8), 1, id="a message was lost"),
-        pytest.param(queues.judge([[0, 1]] * 4 + [[0]], LETTERS, 0, 8), 1, id="a message was handled twice"),
-        pytest.param(queues.judge([[0, 1]] * 4, LETTERS[1:], 0, 8), 1, id="a dead letter is missing"),
-        pytest.param(queues.judge([[0, 1]] * 4, LETTERS, 1, 8), 1, id="a message stayed behind"),
+        pytest.param(queues.judge([[0, 1], [0], [0, 1], [0, 1, 1]], LETTERS, 0, 8, 8), 0, id="a good queue"),
+        pytest.param(queues.judge([[0, 1], [0], [0, 1], [0, 1]], LETTERS, 0, 8, 8), 1, id="a message was lost"),
+        pytest.param(queues.judge([[0, 1]] * 4 + [[0]], LETTERS, 0, 8, 8), 1, id="a message was handled twice"),
+        pytest.param(queues.judge([[0, 1]] * 4, LETTERS[1:], 0, 8, 8), 1, id="a dead letter is missing"),
+        pytest.param(queues.judge([[0, 1]] * 4, LETTERS, 1, 8, 8), 1, id="a message stayed behind"),
+        pytest.param(queues.judge([[0, 1]] * 4, LETTERS, 0, 9, 8), 1, id="a handler wrote twice"),
         pytest.param(meeting.judge(DAYS, 4000), 0, id="a good meeting"),
         pytest.param(meeting.judge(DAYS, 3999), 1, id="a sum was lost"),
         pytest.param(meeting.judge([DAYS[0]._replace(ready=1), *DAYS[1:]], 4000), 1, id="the latch opened too early"),

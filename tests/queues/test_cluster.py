@@ -6,7 +6,7 @@ from functools import partial
 
 from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import embedded_cluster
-from aioredis_patterns.queues import PriorityQueue, Queue, Stack, Worker
+from aioredis_patterns.queues import Delivery, PriorityQueue, Queue, Stack, Transaction, Worker
 from tests.support.waiting import eventually
 
 
@@ -14,7 +14,9 @@ async def test_queues_work_in_a_cluster(name: str) -> None:
     """Messages of many queues are put, waited for, handled, renewed and replayed wherever their slots are."""
     handled: list[int] = []
 
-    async def handle(payload: int) -> None:
+    async def handle(payload: int, delivery: Delivery[int]) -> None:
+        async with Transaction(delivery) as transaction:
+            transaction.write("INCRBY", f"{{{name}:{payload}}}:total", 7)
         handled.append(payload)
 
     async with embedded_cluster() as cluster, connect(cluster.url) as redis, connect(cluster.url) as other:
@@ -30,5 +32,6 @@ async def test_queues_work_in_a_cluster(name: str) -> None:
                 assert await delivery.reject("no")
             assert await queue.dead.replay() == 1
             assert (await queue.stats()).ready == 1
+            assert await redis.getdel(f"{{{name}:{number}}}:total") == b"7"
             assert await Stack(redis, f"{name}:{number}").push(1)
     assert sorted(handled) == list(range(6))

@@ -48,6 +48,47 @@ async def test_what_is_handed_back_keeps_its_place(redis: Redis, name: str) -> N
     assert await claimed(queue, 9) == ["a", "c", "b", "low"]
 
 
+async def test_groups_take_turns(redis: Redis, name: str) -> None:
+    """However much a group has put, another gets every second turn, from its first message on."""
+    queue: PriorityQueue[str] = PriorityQueue(redis, name)
+    for _ in range(20):
+        await queue.put("big", group="big")
+    assert await claimed(queue, 4) == ["big"] * 4
+    for _ in range(4):
+        await queue.put("small", group="small")
+    assert sorted(await claimed(queue, 8)) == ["big"] * 4 + ["small"] * 4
+    assert await claimed(queue, 9) == ["big"] * 9
+
+
+async def test_a_group_gains_nothing_by_its_absence(redis: Redis, name: str) -> None:
+    """A group that comes back begins beside the others, and what its name cost is gone when it is empty."""
+    queue: PriorityQueue[str] = PriorityQueue(redis, name)
+    await queue.put("b", group="b")
+    for _ in range(9):
+        await queue.put("a", group="a")
+    assert sorted(await claimed(queue, 5)) == ["a"] * 4 + ["b"]
+    for _ in range(5):
+        await queue.put("b", group="b")
+    assert (await claimed(queue, 4)).count("b") == 2
+    await queue.put("urgent", priority=1, group="a")
+    assert (await claimed(queue, 9))[0] == "urgent"
+    fields = await redis.hkeys(f"arp:{{{name}}}:index")
+    assert not [field for field in fields if str(field).startswith(("l:", "b'l:"))]
+
+
+async def test_a_group_keeps_the_order_of_its_own(redis: Redis, name: str) -> None:
+    """Within a group the first put is the first claimed, and a higher priority goes before any turn."""
+    queue: PriorityQueue[str] = PriorityQueue(redis, name)
+    for number in range(4):
+        await queue.put(f"a{number}", group="a")
+        await queue.put(f"b{number}", group="b")
+    found = await claimed(queue, 8)
+    assert [payload for payload in found if payload[0] == "a"] == ["a0", "a1", "a2", "a3"]
+    assert [payload for payload in found if payload[0] == "b"] == ["b0", "b1", "b2", "b3"]
+    with pytest.raises(ValueError, match="no groups"):
+        await PriorityQueue(redis, name, aging=1).put("x", group="a")
+
+
 @pytest.mark.parametrize("priority", [4097, -4097, 1.5, True])
 async def test_priorities_have_a_range(pipelined: Redis, name: str, priority: Any) -> None:
     """A priority that could not be kept exactly is refused."""

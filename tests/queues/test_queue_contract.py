@@ -15,7 +15,7 @@ from aioredis_patterns.client import connect
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.codecs import codec_for
 from aioredis_patterns.embedded import EmbeddedServer
-from aioredis_patterns.errors import CodecError, OutcomeUnknownError
+from aioredis_patterns.errors import CodecError, OutcomeUnknownError, QueueFullError
 from aioredis_patterns.queues import PriorityQueue, Queue, QueueStats
 from aioredis_patterns.queues._waiting import Waiting
 from tests.support.faults import Command, Fault, FaultProxy
@@ -118,6 +118,48 @@ async def test_the_like_of_a_pending_message_is_not_put(redis: Redis, name: str,
     assert await delivery.ack()
     assert await queue.put(5, dedup="user:42") != first
     assert await drained(queue) == [3, 5]
+
+
+async def test_the_like_is_not_put_within_a_window(redis: Redis, name: str, make: Make) -> None:
+    """Within the window no other message with the key is put, even when the first has ended; after it, one is."""
+    queue = make(redis, name)
+    first = await queue.put(1, dedup="user:42", dedup_for=60)
+    assert await drained(queue) == [1]
+    assert await queue.put(2, dedup="user:42", dedup_for=60) == first
+    assert await queue.put(3, dedup="user:43", dedup_for=0.02) != first
+    async with asyncio.timeout(5):
+        while await redis.exists(f"arp:{{{name}}}:recent:user:43"):  # noqa: ASYNC110  # the state is the server's
+            await asyncio.sleep(0.01)
+    await queue.put(4, dedup="user:43", dedup_for=60)
+    assert await drained(queue) == [3, 4]
+
+
+async def test_a_full_queue_holds_its_senders(pipelined: Redis, name: str, make: Make) -> None:
+    """In a full queue a put waits for room, and raises when there was none in time; what is delayed counts."""
+    queue = make(pipelined, name, maxlen=3)
+    await queue.put("later", delay=60, dedup="like")
+    await queue.put_many([1, 2], timeout=0)
+    with pytest.raises(QueueFullError, match="3 messages"):
+        await queue.put(3, timeout=0.01)
+    assert await queue.put("later", dedup="like", timeout=0)
+    put = asyncio.create_task(queue.put(4))
+    await asyncio.sleep(0)
+    assert (await queue.claim(timeout=0)).payload == 1
+    await put
+    assert [delivery.payload for delivery in await queue.claim_many(9)] == [2, 4]
+
+
+async def test_more_than_the_queue_holds_are_put_as_it_empties(pipelined: Redis, name: str, make: Make) -> None:
+    """Many messages go into a small queue in their order, as fast as they are claimed."""
+    queue = make(pipelined, name, maxlen=3)
+    put = asyncio.create_task(queue.put_many(range(10)))
+    found = []
+    while len(found) < 10:
+        delivery = await queue.claim(timeout=5)
+        found.append(delivery.payload)
+        await delivery.ack()
+    assert found == list(range(10))
+    assert len(await put) == 10
 
 
 async def test_a_message_is_dropped_after_its_ttl(redis: Redis, name: str, make: Make) -> None:
@@ -236,6 +278,36 @@ def is_evalsha(command: Command) -> bool:
     return command[0] == b"EVALSHA"
 
 
+async def calls_of(redis: Redis) -> int:
+    """How many scripts the server has run by now."""
+    stats = await redis.info("commandstats")
+    return int(stats.get("cmdstat_evalsha", {"calls": 0})["calls"])
+
+
+async def test_acknowledgements_of_one_turn_are_one_call(pipelined: Redis, name: str, make: Make) -> None:
+    """Many handlers that end together cost one call, and each is told of its own lease."""
+    queue = make(pipelined, name)
+    await queue.put_many(range(120))
+    held = await queue.claim_many(100)
+    await held[7].hand_back()
+    before = await calls_of(pipelined)
+    answers = await asyncio.gather(*(delivery.ack() for delivery in held))
+    assert await calls_of(pipelined) == before + 1
+    assert [number for number, answer in enumerate(answers) if not answer] == [7]
+    assert await queue.stats() == QueueStats(21, 0, 0, 0, pytest.approx(5, abs=5))
+
+
+async def test_a_cancelled_acknowledgement_leaves_the_others(pipelined: Redis, name: str, make: Make) -> None:
+    """A caller that is cancelled while it acknowledges changes nothing for those of the same call."""
+    queue = make(pipelined, name)
+    await queue.put_many([1, 2])
+    acks = [asyncio.create_task(delivery.ack()) for delivery in await queue.claim_many(2)]
+    await asyncio.sleep(0)
+    acks[0].cancel()
+    assert await acks[1]
+    assert await queue.stats() == QueueStats(0, 0, 0, 0, None)
+
+
 # Dead letters --------------------------------------------------------------------------------------------------------
 
 
@@ -288,13 +360,15 @@ async def test_what_cannot_be_read_is_a_dead_letter_at_once(redis: Redis, name: 
 async def test_nonsense_is_refused(pipelined: Redis, name: str, make: Make) -> None:
     """What makes no sense is refused before anything is sent."""
     queue = make(pipelined, name)
-    for nonsense in ({"max_deliveries": 0}, {"visibility": 0}):
+    for nonsense in ({"max_deliveries": 0}, {"visibility": 0}, {"maxlen": 0}):
         with pytest.raises(ValueError, match="must be"):
             make(pipelined, name, **nonsense)
     with pytest.raises(ValueError, match="count"):
         await queue.claim_many(0)
     with pytest.raises(ValueError, match="delay"):
         await queue.put(1, delay=-1)
+    with pytest.raises(ValueError, match="only with dedup"):
+        await queue.put(1, dedup_for=5)
     with pytest.raises(TypeError, match="headers"):
         await queue.put(1, headers={"n": 1})
     with pytest.raises(CodecError):

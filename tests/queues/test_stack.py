@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from aioredis_patterns.client import connect
 from aioredis_patterns.queues import Deque, Stack
 
 
@@ -70,3 +72,97 @@ async def test_nonsense_is_refused(pipelined: Redis, name: str, nonsense: Any) -
         await Stack(pipelined, name).push()
     with pytest.raises(ValueError, match="count must be"):
         await Deque(pipelined, name)._ends.pop("left", 0)
+
+
+# Waiting and moving --------------------------------------------------------------------------------------------------
+
+
+async def waiters(redis: Redis, name: str, count: int, part: str = "stack") -> None:
+    """Wait until so many clients wait for items."""
+    async with asyncio.timeout(5):
+        while await redis.zcard(f"arp:{{{name}}}:{part}-waiters") != count:  # noqa: ASYNC110  # polled
+            await asyncio.sleep(0.005)
+
+
+async def test_who_waits_gets_the_next_item(redis: Redis, name: str) -> None:
+    """A pop with a timeout gets what is pushed meanwhile, and None when nothing is."""
+    stack = Stack(redis, name)
+    assert await stack.pop(timeout=0.02) is None
+    await waiters(redis, name, 0)
+    pops = [asyncio.create_task(stack.pop(timeout=4)) for _ in range(3)]
+    await waiters(redis, name, 1)
+    await stack.push("a", "b", "c")
+    assert [await pop for pop in pops] == ["c", "b", "a"]
+
+
+async def test_clients_that_wait_are_served_in_their_order(url: str, name: str) -> None:
+    """Whoever began to wait first gets the first item."""
+    async with connect(url) as one, connect(url) as two, connect(url) as three:
+        pops = []
+        for number, client in enumerate((one, two, three), 1):
+            pops.append(asyncio.create_task(Deque(client, name).pop_left(timeout=4)))
+            await waiters(client, name, number, "deque")
+        for item in "abc":
+            await Deque(one, name).push_right(item)
+        assert [await pop for pop in pops] == ["a", "b", "c"]
+
+
+async def test_a_client_that_is_gone_stands_in_nobodys_way(url: str, name: str) -> None:
+    """An item goes to the next in line when the connection of the first is closed."""
+    async with connect(url) as one:
+        await one.zadd(f"arp:{{{name}}}:stack-waiters", {"arp:inbox:gone": 1})
+        pop = asyncio.create_task(Stack(one, name).pop(timeout=4))
+        await waiters(one, name, 2)
+        await Stack(one, name).push("a")
+        async with asyncio.timeout(2):
+            assert await pop == "a"
+
+
+async def test_cancelled_pops_lose_nothing(pipelined: Redis, name: str) -> None:
+    """However often pops that wait are cancelled at any moment, every item was popped or is still there."""
+    stack: Stack[int] = Stack(pipelined, name)
+    chance = random.Random(6)
+    pops = [asyncio.create_task(stack.pop(timeout=5)) for _ in range(150)]
+    pushes = [asyncio.create_task(stack.push(number)) for number in range(100)]
+    for pop in pops:
+        pop.cancel()
+        await asyncio.sleep(chance.choice((0, 0, 0.0005)))
+    await asyncio.gather(*pushes)
+    popped = [item for item in await asyncio.gather(*pops, return_exceptions=True) if isinstance(item, int)]
+    async with asyncio.timeout(5):
+        while await stack.count() + len(popped) < 100:  # noqa: ASYNC110  # the state is the server's
+            await asyncio.sleep(0.005)
+    assert sorted(popped + await stack.pop_many(100)) == list(range(100))
+
+
+async def test_an_item_is_moved_in_one_step(redis: Redis, name: str) -> None:
+    """A move takes an item from one end and pushes it at another, and tells who waits there."""
+    deque: Deque[int] = Deque(redis, name)
+    await deque.push_right(1, 2, 3)
+    assert await deque.move_to(deque) == 1
+    assert await deque.move_to(deque, take="right", push="left") == 1
+    assert await deque.pop_many_left(2) == [1, 2]
+    assert await deque.pop_many_right(2) == [3]
+    assert await deque.move_to(deque) is None
+
+
+async def test_a_full_stack_is_not_moved_to(pipelined: Redis, name: str) -> None:
+    """A stack that refuses keeps the item where it was, one that drops loses its own oldest."""
+    source: Stack[int] = Stack(pipelined, name)
+    await source.push(1, 2, 3)
+    refusing: Stack[int] = Stack(pipelined, f"{name}-to", maxlen=1, when_full="refuse")
+    dropping: Stack[int] = Stack(pipelined, f"{name}-to", maxlen=1)
+    assert [await source.move_to(refusing), await source.move_to(refusing)] == [3, None]
+    assert await source.move_to(dropping) == 2
+    assert (await source.pop_many(9), await dropping.pop_many(9)) == ([1], [2])
+
+
+async def test_who_waits_gets_what_is_moved(pipelined: Redis, name: str) -> None:
+    """A pop that waits for the target is woken by a move."""
+    source, target = Stack(pipelined, name), Stack(pipelined, f"{name}-to")
+    pop = asyncio.create_task(target.pop(timeout=4))
+    await waiters(pipelined, f"{name}-to", 1)
+    await source.push("x")
+    assert await source.move_to(target) == "x"
+    async with asyncio.timeout(2):
+        assert await pop == "x"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -46,10 +47,13 @@ async def test_so_many_are_handled_at_a_time(redis: Redis, name: str) -> None:
     assert most == 7
 
 
-async def test_what_fails_is_tried_again_with_pauses(pipelined: Redis, name: str) -> None:
+async def test_what_fails_is_tried_again_with_pauses(
+    pipelined: Redis, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A handler that raises gets its message again, later each time, and at last it is a dead letter that says why."""
     queue = PriorityQueue(pipelined, name, max_deliveries=3)
     times = []
+    monkeypatch.setattr("random.random", lambda: 1.0)
 
     async def handle(payload: str, delivery: Delivery[str]) -> None:
         times.append(asyncio.get_running_loop().time())
@@ -60,8 +64,8 @@ async def test_what_fails_is_tried_again_with_pauses(pipelined: Redis, name: str
         await until(queue, lambda stats: stats.dead == 1)
     assert [letter.reason for letter in await queue.dead.list()] == ["ValueError: no 3"]
     assert len(times) == 3
-    assert times[1] - times[0] > 0.05
-    assert times[2] - times[1] > 0.1
+    assert times[1] - times[0] > 0.1
+    assert times[2] - times[1] > 0.2
 
 
 async def test_a_handler_has_its_time(pipelined: Redis, name: str) -> None:
@@ -83,6 +87,30 @@ async def test_a_handler_may_decide_itself(pipelined: Redis, name: str) -> None:
     await queue.put("x")
     async with Worker(queue, handle):
         await until(queue, lambda stats: stats.dead == 1)
+
+
+async def test_a_handler_runs_inside_what_the_worker_was_given(pipelined: Redis, name: str) -> None:
+    """The context manager of a delivery knows what its sender wrote beside it, and sees what its handler raises."""
+    queue = Queue(pipelined, name, max_deliveries=1)
+    events: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def around(delivery: Delivery[str]) -> AsyncIterator[None]:
+        events.append(delivery.headers["traceparent"])
+        try:
+            yield
+        except ValueError as error:
+            events.append(str(error))
+            raise
+
+    async def handle(payload: str) -> None:
+        events.append(payload)
+        raise ValueError("no")
+
+    await queue.put("payload", headers={"traceparent": "00-4bf9-00f0-01"})
+    async with Worker(queue, handle, around=around):
+        await until(queue, lambda stats: stats.dead == 1)
+    assert events == ["00-4bf9-00f0-01", "payload", "no"]
 
 
 async def test_a_lease_lives_as_long_as_its_handler(pipelined: Redis, name: str) -> None:
@@ -181,6 +209,26 @@ async def test_killed_workers_lose_nothing(url: str, pipelined: Redis, name: str
             process.kill()
             await process.wait()
     await pipelined.delete(done)
+
+
+async def test_a_worker_that_cannot_go_on_says_so(pipelined: Redis, name: str) -> None:
+    """What is no failure of Redis and of no handler ends `run` with its error, and no message is lost."""
+
+    class Broken:
+        content_type = "text/plain"
+
+        def encode(self, value: str) -> bytes:
+            return value.encode()
+
+        def decode(self, data: bytes) -> str:
+            raise ArithmeticError(data)
+
+    queue = Queue(pipelined, name, codec=Broken())
+    await queue.put("x")
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    with pytest.raises(ArithmeticError):
+        await Worker(queue, lambda _: asyncio.sleep(0)).run()
+    await until(queue, lambda stats: (stats.ready, stats.leased) == (1, 0))
 
 
 async def test_nonsense_is_refused(pipelined: Redis, name: str) -> None:

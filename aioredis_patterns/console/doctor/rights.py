@@ -21,9 +21,10 @@ __all__ = ("TRIED", "check_rights")
 _HARMLESS: Final = (
     *("PING", "TIME", "EVAL return 1 KEY", f"EVALSHA {'0' * 40} 1 KEY", "SCRIPT LOAD return"),
     *("GET KEY", "MGET KEY", "GETRANGE KEY 0 0", "EXISTS KEY", "PTTL KEY"),
-    *("HGET KEY field", "HGETALL KEY", "HEXISTS KEY field", "HDEL KEY field", "HRANDFIELD KEY"),
+    *("HGET KEY field", "HMGET KEY field", "HGETALL KEY", "HEXISTS KEY field", "HDEL KEY field", "HRANDFIELD KEY"),
     *("LINDEX KEY 0", "LLEN KEY", "LRANGE KEY 0 0", "LTRIM KEY 0 1", "LPOP KEY", "RPOP KEY"),
     *("ZRANGE KEY 0 0", "ZREM KEY member", "ZSCORE KEY member", "ZPOPMIN KEY", "ZREMRANGEBYSCORE KEY 0 0"),
+    *("ZREVRANK KEY member", "ZREVRANGE KEY 0 0", "PEXPIREAT KEY 1"),
     *("ZRANK KEY member", "ZCARD KEY", "ZCOUNT KEY 0 0", "ZRANGEBYSCORE KEY 0 0", "SCARD KEY"),
     *("PUBLISH CHANNEL nothing",),
 )
@@ -32,8 +33,9 @@ _HARMLESS: Final = (
 _STRING: Final = "SET KEY x PX 1000"
 
 _ON_A_STRING: Final = (
-    *("PEXPIRE KEY 1000", "SETRANGE KEY 0 x", "INCR KEY"),
+    *("PEXPIRE KEY 1000", "COPY KEY KEY", "SETRANGE KEY 0 x", "INCR KEY"),
     *("HSET KEY field value", "HSETNX KEY field value", "LPUSH KEY item", "RPUSH KEY item", "LSET KEY 0 item"),
+    "LMOVE KEY KEY LEFT LEFT",
     *("ZADD KEY 1 member", "ZINCRBY KEY 1 member"),
     *("SADD KEY member", "HINCRBY KEY field 1"),
 )

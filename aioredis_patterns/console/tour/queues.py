@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Final
 
 from aioredis_patterns.client import PipelinedRedis
-from aioredis_patterns.queues import DeadLetter, Queue, Worker
+from aioredis_patterns.queues import DeadLetter, Delivery, Queue, Transaction, Worker
 from aioredis_patterns.types import AnyRedis
 
 from .crew import PROCESSES
@@ -29,10 +29,11 @@ async def _run(stage: Stage) -> Outcome:
     queue = _queue(stage.redis, stage.prefix)
     dead = await queue.dead.list()
     await queue.dead.drop()
+    written = int(await stage.redis.getdel(_counter(stage.prefix)) or 0)
     stats = await queue.stats()
     left = stats.ready + stats.delayed + stats.leased
     figures = f"{sum(map(len, handled)):,} messages handled in {PROCESSES} processes, {len(dead)} dead letters"
-    return Outcome(figures, judge(handled, dead, left, _MESSAGES))
+    return Outcome(figures, judge(handled, dead, left, written, _MESSAGES))
 
 
 async def work(redis: PipelinedRedis, prefix: str, messages: int) -> list[int]:
@@ -41,9 +42,11 @@ async def work(redis: PipelinedRedis, prefix: str, messages: int) -> list[int]:
     queue = _queue(redis, prefix)
     handled: list[int] = []
 
-    async def handle(payload: int) -> None:
+    async def handle(payload: int, delivery: Delivery[int]) -> None:
         if payload == _POISON:
             raise ValueError("nobody can handle this")
+        async with Transaction(delivery) as transaction:
+            transaction.write("INCR", _counter(prefix))
         handled.append(payload)
 
     await queue.put_many([*range(messages), _POISON])
@@ -54,16 +57,21 @@ async def work(redis: PipelinedRedis, prefix: str, messages: int) -> list[int]:
 
 
 def judge(
-    handled: Sequence[Sequence[int]], dead: Sequence[DeadLetter[int]], left: int, messages: int
+    handled: Sequence[Sequence[int]], dead: Sequence[DeadLetter[int]], left: int, written: int, messages: int
 ) -> tuple[Check, ...]:
     """Whether every message was handled once, and what could not be is among the dead letters."""
     wanted = sorted([*range(messages // PROCESSES)] * PROCESSES)
     tried = [(letter.payload, letter.attempts) for letter in dead]
     return (
         Check(f"each of {messages:,} messages is handled once", sorted(chain.from_iterable(handled)) == wanted),
+        Check("what its handler writes is written once", written == messages),
         Check("what fails again and again is a dead letter", tried == [(_POISON, _DELIVERIES)] * PROCESSES),
         Check("nothing is left behind", left == 0),
     )
+
+
+def _counter(prefix: str) -> str:
+    return f"{prefix}:{{jobs}}:handled"
 
 
 def _queue(redis: AnyRedis, prefix: str) -> Queue[int]:

@@ -8,6 +8,7 @@ from . import (
     caches,
     composite,
     concurrency,
+    leaderboards,
     leading,
     locks,
     meeting,
@@ -35,5 +36,6 @@ STEPS: Final[tuple[Step, ...]] = (
     caches.STEP,
     stores.STEP,
     queues.STEP,
+    leaderboards.STEP,
 )
 """In the order in which they are shown."""

@@ -5,14 +5,13 @@
 --   2 messages  hash: records by id
 --   3 index     hash: what is known of ids, tokens and dedup keys
 -- ARGV
---   for each dead letter its id; the first hundred when there is none
+--   1.. id      of each dead letter
 -- Returns
 --   integer: how many there were
 local dead, messages, index = KEYS[1], KEYS[2], KEYS[3]
 
 local count = 0
-local ids = #ARGV > 0 and ARGV or redis.call('ZRANGE', dead, 0, 99)
-for _, id in ipairs(ids) do
+for _, id in ipairs(ARGV) do
   if redis.call('ZREM', dead, id) == 1 then
     forget(messages, index, id, read(messages, id).dedup)
     count = count + 1

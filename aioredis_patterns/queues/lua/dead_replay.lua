@@ -8,19 +8,18 @@
 --   5 waiters   zset: inboxes of the clients that wait, by the time they began (us)
 -- ARGV
 --   1 order     fifo, or the us of waiting that one level of priority is worth; 0 for any
---   2.. id      of each dead letter; the first hundred when there is none
+--   2.. id      of each dead letter
 -- Returns
 --   integer: how many there were
 local ready, dead, messages, index, waiters = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local order = ARGV[1]
 
 local now, count = clock(), 0
-local ids = { unpack(ARGV, 2) }
-if #ids == 0 then ids = redis.call('ZRANGE', dead, 0, 99) end
-for _, id in ipairs(ids) do
+for _, id in ipairs({ unpack(ARGV, 2) }) do
   if redis.call('ZREM', dead, id) == 1 then
     redis.call('HDEL', index, 'a:' .. id, 'r:' .. id)
-    push_back(ready, index, id, read(messages, id).priority, order, now)
+    local message = read(messages, id)
+    push_back(ready, index, id, message.priority, order, now, message.group)
     wake(ready, waiters)
     count = count + 1
   end

@@ -1,17 +1,23 @@
 -- Shared: one message, from its record to its end.
 
--- A record: enqueued (us), expires (us, or 0), priority and dedup key in one line, then what the client wrote.
-local function read(messages, id)
-  local record = redis.call('HGET', messages, id)
-  if not record then return end
-  local enqueued, expires, priority, dedup = string.match(record, '^(%d+) (%d+) (-?%d+) ([^\n]*)\n')
+-- A record: enqueued (us), expires (us, or 0), priority, dedup key, tab and group in one line, then
+-- what the client wrote.
+local function opened(record)
+  local enqueued, expires, priority, dedup, group =
+    string.match(record, '^(%d+) (%d+) (-?%d+) ([^\t\n]*)\t?([^\n]*)\n')
   return {
     text = record,
     enqueued = tonumber(enqueued),
     expires = tonumber(expires),
     priority = tonumber(priority),
     dedup = dedup,
+    group = group,
   }
+end
+
+local function read(messages, id)
+  local record = redis.call('HGET', messages, id)
+  return record and opened(record)
 end
 
 local function unmark(index, id, dedup)

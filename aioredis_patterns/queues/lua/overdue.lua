@@ -19,7 +19,7 @@ local function promote(ready, delayed, messages, index, order, now)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 100)) do
     redis.call('ZREM', delayed, id)
     local message = read(messages, id)
-    if message then push_back(ready, index, id, message.priority, order, now) end
+    if message then push_back(ready, index, id, message.priority, order, now, message.group) end
   end
 end
 

@@ -22,8 +22,12 @@ local token, count, lease, most, order, inbox = ARGV[1], ARGV[2], ARGV[3], ARGV[
 
 local now = clock()
 local found = { 0 }
+local function append(list, first, second)
+  list[#list + 1], list[#list + 2] = first, second
+end
 local function add(id, attempt, message)
-  for _, part in ipairs({ id, attempt, message.text }) do found[#found + 1] = part end
+  append(found, id, attempt)
+  found[#found + 1] = message.text
 end
 
 for number = 1, tonumber(count) do
@@ -35,20 +39,32 @@ if #found > 1 then return found end
 
 recover(ready, leased, dead, messages, index, tonumber(most), now)
 promote(ready, delayed, messages, index, order, now)
-local number = 0
-for _ = 1, count + 100 do
-  local id, rank = pop(ready, order)
-  local message = id and read(messages, id)
-  if message and message.expires > 0 and message.expires <= now then
-    forget(messages, index, id, message.dedup)
-  elseif message then
-    number = number + 1
-    local mine, attempt = token .. ':' .. number, redis.call('HINCRBY', index, 'a:' .. id, 1)
-    redis.call('HSET', index, 't:' .. mine, id .. ' ' .. attempt .. ' ' .. rank)
-    redis.call('ZADD', leased, string.format('%.0f', now + lease * 1000), mine)
-    add(id, attempt, message)
+local number, left = 0, count + 100
+while number < tonumber(count) and left > 0 do
+  local ids, ranks = pop(ready, order, math.min(count - number, left))
+  if #ids == 0 then break end
+  left = left - #ids
+  local names, fields, ends = {}, {}, {}
+  for at, id in ipairs(ids) do names[at] = 'a:' .. id end
+  local attempts = redis.call('HMGET', index, unpack(names))
+  for at, record in ipairs(redis.call('HMGET', messages, unpack(ids))) do
+    local message = record and opened(record)
+    if message and message.expires > 0 and message.expires <= now then
+      forget(messages, index, ids[at], message.dedup)
+    elseif message then
+      number = number + 1
+      local mine, attempt = token .. ':' .. number, (attempts[at] or 0) + 1
+      if order == '0' then pass(index, message, ranks[at]) end
+      add(ids[at], attempt, message)
+      append(ends, string.format('%.0f', now + lease * 1000), mine)
+      append(fields, names[at], attempt)
+      append(fields, 't:' .. mine, table.concat({ ids[at], attempt, ranks[at] or '-', message.dedup }, ' '))
+    end
   end
-  if not id or number == tonumber(count) then break end
+  if #ends > 0 then
+    redis.call('ZADD', leased, unpack(ends))
+    redis.call('HSET', index, unpack(fields))
+  end
 end
 
 local more = size(ready, order) > 0

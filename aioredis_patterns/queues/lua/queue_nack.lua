@@ -29,7 +29,7 @@ if hold.attempt >= tonumber(most) then
   return 1
 end
 if delay == '0' then
-  push_back(ready, index, hold.id, message.priority, order, now)
+  push_back(ready, index, hold.id, message.priority, order, now, message.group)
 else
   redis.call('ZADD', delayed, string.format('%.0f', now + delay * 1000), hold.id)
 end
