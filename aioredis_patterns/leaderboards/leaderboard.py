@@ -28,8 +28,8 @@ __all__ = ("Leaderboard",)
 
 _WRITING: Final = ("fragment_board", "fragment_writing")
 _PUT: Final = Script(__package__, "leaderboard_put", keys=5, fragments=(*_WRITING, "fragment_putting"))
-_REMOVE: Final = Script(__package__, "leaderboard_remove", keys=5, fragments=_WRITING, repeatable=True)
-_MERGE: Final = Script(__package__, "leaderboard_merge", keys=5, fragments=_WRITING, repeatable=True)
+_REMOVE: Final = Script(__package__, "leaderboard_remove", keys=5, fragments=_WRITING)
+_MERGE: Final = Script(__package__, "leaderboard_merge", keys=5, fragments=_WRITING)
 
 
 @final
@@ -103,7 +103,7 @@ class Leaderboard(Standings):
         """Add to the score of a member, 0 for a new one; the score it has now.
 
         Raises:
-            OverflowError: The sum would be infinite; the score is what it was.
+            OverflowError: The sum would be infinite, or leave the exact integers; the score is what it was.
             OutcomeUnknownError: The reply was lost; it may have been added.
         """
         done, score = await self._put("increment", member, by, meta)
@@ -120,7 +120,11 @@ class Leaderboard(Standings):
         return bool((await self._put("submit", member, score, meta))[0])
 
     async def remove(self, *members: KeyPart) -> int:
-        """Take members off the board, with their metadata; how many were there."""
+        """Take members off the board, with their metadata; how many were there.
+
+        Raises:
+            OutcomeUnknownError: The reply was lost; to remove them again does no harm.
+        """
         texts = member_texts(members)
         if not texts:
             return 0
@@ -143,6 +147,10 @@ class Leaderboard(Standings):
             boards: Which ones.
             weights: What the scores of each are multiplied by; 1 when None.
             how: What becomes of a member of several.
+
+        Raises:
+            OverflowError: A sum would be infinite; the board is what it was.
+            OutcomeUnknownError: The reply was lost; the board may have been replaced.
         """
         factors = [1.0] * len(boards) if weights is None else list(weights)
         if not boards or len(factors) != len(boards):
@@ -153,6 +161,8 @@ class Leaderboard(Standings):
         pairs = [text for pair in zip(map(score_text, factors), ties, strict=True) for text in pair]
         keys = *self._keys, *(board._keys[0] for board in boards)  # noqa: SLF001
         merged: int = await _MERGE.taking(len(keys))(self._redis, *keys, *self._form, self._most, how, *pairs)
+        if merged < 0:
+            raise OverflowError("the merged board would have scores beyond what a double holds")
         return merged
 
     async def _put(self, verb: str, member: KeyPart, amount: float, meta: object) -> Any:

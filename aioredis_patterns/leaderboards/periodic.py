@@ -125,7 +125,7 @@ class PeriodicLeaderboard:
         """Add to the score of a member on every board; the score it has on that of the first period.
 
         Raises:
-            OverflowError: The sum would be infinite.
+            OverflowError: A sum would be infinite, or leave the exact integers; no board is changed.
             OutcomeUnknownError: The reply was lost; it may have been added.
         """
         done, score = await self._put("increment", member, by, meta, at)

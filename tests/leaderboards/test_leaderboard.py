@@ -230,6 +230,40 @@ async def test_a_lost_reply_is_told_and_never_counted_twice(server: EmbeddedServ
         assert await board.score("ada") == 2.0
 
 
+@pytest.mark.parametrize("call", ["remove", "merge"])
+async def test_nothing_is_done_twice_by_itself(server: EmbeddedServer, name: str, call: str) -> None:
+    """A removal or a merge whose reply is lost is told so, and not repeated: it would answer or do something else."""
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:
+        board = Leaderboard(redis, name)
+        await board.set("ada", 2)
+        proxy.add(Fault("cut_after", "EVALSHA"))
+        with pytest.raises(OutcomeUnknownError):
+            await (board.remove("ada") if call == "remove" else board.merge([board, board]))
+        assert await board.score("ada") == (None if call == "remove" else 4.0)
+
+
+async def test_a_merge_beyond_all_bounds_changes_nothing(redis: Redis, name: str) -> None:
+    """Where a merged score would be infinite, or none, the board is what it was."""
+    one, two, both = (Leaderboard(redis, f"{name}{number}") for number in range(3))
+    await both.set("old", 1)
+    await one.set("ada", 1.7e308)
+    await two.set("ada", -1.7e308)
+    for boards, weights in (([one, one], [1, 1]), ([one, two], [10, 10])):
+        with pytest.raises(OverflowError):
+            await both.merge(boards, weights=weights)
+    assert [row.member for row in await both.top(9)] == ["old"]
+
+
+async def test_a_sum_stays_exact(redis: Redis, name: str) -> None:
+    """An increment that would leave the exact integers is an error, and the score is what it was."""
+    board = Leaderboard(redis, name)
+    await board.set("ada", 2**53 - 1)
+    assert await board.increment("ada", 1) == 2**53
+    with pytest.raises(OverflowError):
+        await board.increment("ada", 1)
+    assert await board.score("ada") == 2**53
+
+
 async def test_a_crowd_keeps_the_parts_together(redis: Redis, name: str) -> None:
     """After many writes at one time the distinct scores are those of the members, each with its number."""
     board = Leaderboard(redis, name, ties="first", rank_mode="dense", maxlen=30)

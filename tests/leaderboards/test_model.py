@@ -44,9 +44,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(verb=st.sampled_from(["set", "increment", "submit"]), member=MEMBERS, score=SCORES)
     def put(self, verb: Verb, member: str, score: float) -> None:
-        self.ask(verb, member, score)
         old = self.scores.get(member)
         new = float(score) if verb != "increment" else (old or 0.0) + score
+        if abs(int(old or 0) + int(score)) > 2**53 and verb == "increment":
+            with pytest.raises(OverflowError):
+                self.ask(verb, member, score)
+            return
+        self.ask(verb, member, score)
         if verb == "submit" and old is not None:
             new = max(old, new) if self.options["order"] == "desc" else min(old, new)
         if new != old:

@@ -57,6 +57,15 @@ async def test_a_wrong_clock_writes_to_the_right_board(
     assert names(await right.board("daily", previous=3).top(9)) == []
 
 
+async def test_a_sum_beyond_all_bounds_changes_no_board(redis: Redis, name: str) -> None:
+    """Where the sum of one period would be no number, the score counts in none."""
+    game = PeriodicLeaderboard(redis, name, periods=("daily", "all"), tz="UTC")
+    await game.increment("ada", 1.7e308, at=NOON)
+    with pytest.raises(OverflowError):
+        await game.increment("ada", 1.7e308)
+    assert names(await game.board("daily").top(9)) == []
+
+
 async def test_an_event_of_another_time_counts_there(redis: Redis, name: str) -> None:
     """A late event is on the boards of its own time, not on those of today, and previous periods can be read."""
     game = PeriodicLeaderboard(redis, name, periods=("monthly", "all"), tz="UTC", keep=10 * 365 * 86_400 - 1)

@@ -14,7 +14,7 @@
 --   5 how     sum, min or max
 --   6.. weight  of each of the others, then its ties
 -- Returns
---   integer: how many members there are now
+--   integer: how many members there are now; -1 where a sum would be no number
 local board, places, levels, counts, notes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local order, ties, mode, most, how = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 
@@ -30,6 +30,9 @@ for at = 6, #KEYS do
       sums[member] = how == 'sum' and sums[member] + score or math[how](sums[member], score)
     end
   end
+end
+for _, member in ipairs(line) do
+  if sums[member] - sums[member] ~= 0 then return -1 end
 end
 redis.call('DEL', board, places, levels, counts, notes)
 for _, member in ipairs(line) do

@@ -28,8 +28,11 @@ local start, stop = tonumber(ARGV[9]), tonumber(ARGV[10])
 
 local now = server_us()
 if start > 0 and (now < start or now >= stop) then return { -2, now } end
+for at = 1, verb == 'increment' and #KEYS or 0, 5 do
+  local _, old = find(KEYS[at], KEYS[at + 1], ties, member)
+  if beyond(tonumber(old or '0'), amount) then return { -1, old or '' } end
+end
 local first = { put(board, places, levels, counts, notes, order, ties, mode, most, verb, member, amount, note) }
-if first[1] < 0 then return first end
 for at = 6, #KEYS, 5 do
   put(KEYS[at], KEYS[at + 1], KEYS[at + 2], KEYS[at + 3], KEYS[at + 4],
     order, ties, mode, most, verb, member, amount, note)
