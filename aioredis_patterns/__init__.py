@@ -7,6 +7,8 @@
 | a value loaded once, and kept for a while | `caches` | `Cache`, `NearCache`, `WriteThrough` ... |
 | work handed to whoever has time, none of it lost | `queues` | `Queue`, `PriorityQueue`, `Worker` ... |
 | who is how far ahead, of all or of a day | `leaderboards` | `Leaderboard`, `PeriodicLeaderboard` |
+| how many, exactly or nearly | `counters` | `Counter`, `ShardedCounter`, `UniqueCounter` |
+| who is new, what has which tags, who follows whom | `collections` | `UniqueSet`, `TagIndex`, `SocialGraph` |
 | a connection that many tasks share | `client` | `connect`, `PipelinedRedis` |
 | a real server for demos and tests | `embedded`, `testing` | `embedded_server`, fixtures of pytest |
 | limits in a web application, metrics | `integrations` | `integrations.asgi`, `.fastapi`, `.opentelemetry` |
@@ -43,6 +45,19 @@ from aioredis_patterns.caches import (
     WriteThrough,
 )
 from aioredis_patterns.client import PipelinedRedis, connect
+from aioredis_patterns.collections import (
+    Neighbours,
+    SocialGraph,
+    Suggestion,
+    TagIndex,
+    UniqueSet,
+)
+from aioredis_patterns.counters import (
+    Counter,
+    Estimate,
+    ShardedCounter,
+    UniqueCounter,
+)
 from aioredis_patterns.embedded import (
     EmbeddedCluster,
     EmbeddedSentinel,
@@ -136,6 +151,7 @@ __all__ = (
     "CodecError",
     "CompositeLimit",
     "ConcurrencyLimit",
+    "Counter",
     "DELETED",
     "DeadLetter",
     "DeadLetters",
@@ -147,6 +163,7 @@ __all__ = (
     "EmbeddedCluster",
     "EmbeddedSentinel",
     "EmbeddedServer",
+    "Estimate",
     "Explanation",
     "FairLock",
     "Fallback",
@@ -173,6 +190,7 @@ __all__ = (
     "MultiLock",
     "NOT_MODIFIED",
     "NearCache",
+    "Neighbours",
     "NotModified",
     "OutcomeUnknownError",
     "ParsedLimit",
@@ -195,15 +213,21 @@ __all__ = (
     "Semaphore",
     "ServerUnavailableError",
     "Shadow",
+    "ShardedCounter",
     "SlidingLog",
     "SlidingWindow",
     "Slot",
+    "SocialGraph",
     "Stack",
     "Stale",
     "Standings",
+    "Suggestion",
+    "TagIndex",
     "TokenBucket",
     "Transaction",
     "TransportError",
+    "UniqueCounter",
+    "UniqueSet",
     "Worker",
     "WriteBehind",
     "WriteThrough",

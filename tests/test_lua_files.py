@@ -43,6 +43,9 @@ LASTING = {
     "ends_push": "a stack and a deque keep their items until they are popped",
     "fragment_writing": "a board keeps its members until they are removed; that of a period expires as a whole",
     "fragment_putting": "a board keeps its members until they are removed; that of a period expires as a whole",
+    "counter_add": "INCRBY leaves the expiry of a counter that is there; without a ttl it was told to last",
+    "tag_index_add": "an index keeps its items until they are removed",
+    "social_graph_follow": "a graph keeps its people until they are not followed any more",
     "take": "INCR leaves the expiry of a counter that is there, and one that was not is then SET with its own",
 }
 """Files in which a key may be written without an expiry, each with its reason."""

@@ -25,6 +25,8 @@ _HARMLESS: Final = (
     *("LINDEX KEY 0", "LLEN KEY", "LRANGE KEY 0 0", "LTRIM KEY 0 1", "LPOP KEY", "RPOP KEY"),
     *("ZRANGE KEY 0 0", "ZREM KEY member", "ZSCORE KEY member", "ZPOPMIN KEY", "ZREMRANGEBYSCORE KEY 0 0"),
     *("ZREVRANK KEY member", "ZREVRANGE KEY 0 0", "PEXPIREAT KEY 1"),
+    *("PFCOUNT KEY", "SINTER KEY", "SUNION KEY", "SMEMBERS KEY", "SISMEMBER KEY member"),
+    *("SRANDMEMBER KEY", "SREM KEY member", "SSCAN KEY 0"),
     *("ZRANK KEY member", "ZCARD KEY", "ZCOUNT KEY 0 0", "ZRANGEBYSCORE KEY 0 0", "SCARD KEY"),
     *("PUBLISH CHANNEL nothing",),
 )
@@ -36,7 +38,7 @@ _ON_A_STRING: Final = (
     *("PEXPIRE KEY 1000", "COPY KEY KEY", "SETRANGE KEY 0 x", "INCR KEY"),
     *("HSET KEY field value", "HSETNX KEY field value", "LPUSH KEY item", "RPUSH KEY item", "LSET KEY 0 item"),
     "LMOVE KEY KEY LEFT LEFT",
-    *("ZADD KEY 1 member", "ZINCRBY KEY 1 member"),
+    *("PFADD KEY item", "INCRBY KEY 0", "ZADD KEY 1 member", "ZINCRBY KEY 1 member"),
     *("SADD KEY member", "HINCRBY KEY field 1"),
 )
 """Commands that refuse a string, or leave its expiry as it is; where there is no key they would make one."""

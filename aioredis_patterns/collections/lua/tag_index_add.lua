@@ -1,0 +1,18 @@
+-- Gives an item tags.
+-- KEYS
+--   1 items  set, the items that have any tag
+--   2 tags   set, the tags of the item
+--   3.. tag  set, the items of each tag that is given
+-- ARGV
+--   1 item  text
+--   2.. tag  text, each that is given
+-- Returns
+--   integer: how many of them were new to it
+local items, tags = KEYS[1], KEYS[2]
+local item = ARGV[1]
+
+redis.call('SADD', items, item)
+for _, tag in ipairs(KEYS) do
+  if tag ~= items and tag ~= tags then redis.call('SADD', tag, item) end
+end
+return redis.call('SADD', tags, unpack(ARGV, 2))
