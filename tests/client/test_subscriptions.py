@@ -161,7 +161,8 @@ async def test_a_storm_of_cancellations_leaves_nothing(redis: Redis, listeners: 
                 await asyncio.sleep(dice.random() * 0.002)
             task.cancel()
         await asyncio.wait(tasks)
-        assert all(task.cancelled() for task in tasks)
+        # One that was not cancelled in time was woken by the loss of the connection, which rings every bell.
+        assert all(task.cancelled() or (round_ % 5 == 0 and task.exception() is None) for task in tasks)
         if round_ % 5 == 4:
             await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
     await eventually_no_channel(redis, f"{name}:*")

@@ -46,7 +46,8 @@ class Machine(RuleBasedStateMachine):
     def put(self, verb: Verb, member: str, score: float) -> None:
         old = self.scores.get(member)
         new = float(score) if verb != "increment" else (old or 0.0) + score
-        if abs(int(old or 0) + int(score)) > 2**53 and verb == "increment":
+        whole = float(old or 0).is_integer() and float(score).is_integer()
+        if verb == "increment" and whole and abs(int(old or 0) + int(score)) > 2**53:
             with pytest.raises(OverflowError):
                 self.ask(verb, member, score)
             return
