@@ -9,6 +9,7 @@
 | who is how far ahead, of all or of a day | `leaderboards` | `Leaderboard`, `PeriodicLeaderboard` |
 | how many, exactly or nearly | `counters` | `Counter`, `ShardedCounter`, `UniqueCounter` |
 | who is new, what has which tags, who follows whom | `collections` | `UniqueSet`, `TagIndex`, `SocialGraph` |
+| what is switched on for whom | `flags` | `FeatureFlags` |
 | a connection that many tasks share | `client` | `connect`, `PipelinedRedis` |
 | a real server for demos and tests | `embedded`, `testing` | `embedded_server`, fixtures of pytest |
 | limits in a web application, metrics | `integrations` | `integrations.asgi`, `.fastapi`, `.opentelemetry` |
@@ -82,6 +83,7 @@ from aioredis_patterns.errors import (
     ServerUnavailableError,
     TransportError,
 )
+from aioredis_patterns.flags import FeatureFlags, Flag, FlagChange
 from aioredis_patterns.leaderboards import (
     Leaderboard,
     PeriodicLeaderboard,
@@ -167,8 +169,11 @@ __all__ = (
     "Explanation",
     "FairLock",
     "Fallback",
+    "FeatureFlags",
     "FenceGuard",
     "FixedWindow",
+    "Flag",
+    "FlagChange",
     "Gcra",
     "Latch",
     "LeaderElection",

@@ -45,6 +45,7 @@ EDGES = {
 LONG = {
     ("client/pipelined.py", "execute_command"): "the way of every command: each call in it would cost a tenth of it",
     ("caches/cache.py", "__init__"): "a line for each of its options, twice",
+    ("flags/feature_flags.py", "set"): "a line for each of its options, twice",
     ("locks/lock.py", "__init__"): "a line for each of its options, twice",
     ("locks/redlock.py", "__init__"): "a line for each of its options, twice",
     ("rate_limits/gcra.py", "__init__"): "a line for each of its options, twice",

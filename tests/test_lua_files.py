@@ -46,6 +46,8 @@ LASTING = {
     "counter_add": "INCRBY leaves the expiry of a counter that is there; without a ttl it was told to last",
     "tag_index_add": "an index keeps its items until they are removed",
     "social_graph_follow": "a graph keeps its people until they are not followed any more",
+    "feature_flags_write": "flags and the log of their changes last; the log keeps the last of them",
+    "feature_flags_grant": "a grant lasts as long as its flag; the log of changes keeps the last of them",
     "take": "INCR leaves the expiry of a counter that is there, and one that was not is then SET with its own",
 }
 """Files in which a key may be written without an expiry, each with its reason."""

@@ -18,6 +18,7 @@ from aioredis_patterns.console.tour import (
     caches,
     composite,
     concurrency,
+    flags,
     leaderboards,
     locks,
     meeting,
@@ -45,6 +46,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 DAYS = [meeting.Day(0, 3, [index] * 25) for index in range(PROCESSES)]
 LETTERS = [DeadLetter("id", -1, b"-1", {}, 3, "no", "", datetime.now(UTC), datetime.now(UTC))] * PROCESSES
 BOARD = [RankedMember("ada", 6.0, 1), RankedMember("bob", 3.0, 2)]
+FEW, MORE = [[*range(500)]], [[*range(1_000)]]
 GOOD = [Hold(number, number + 0.5, number % PROCESSES, number + 1, 1) for number in range(8)]
 
 
@@ -207,6 +209,12 @@ async def test_a_tour_without_a_server_says_so(own_server: EmbeddedServer) -> No
         pytest.param(leaderboards.judge(9, BOARD, BOARD[:1], BOARD), 1, id="the periods differ"),
         pytest.param(leaderboards.judge(9, BOARD[::-1], BOARD[::-1], BOARD[::-1]), 1, id="the worst is first"),
         pytest.param(leaderboards.judge(9, BOARD, BOARD, []), 1, id="no neighbours"),
+        pytest.param(flags.judge(FEW, MORE, [True], ["set"] * 4), 0, id="good flags"),
+        pytest.param(flags.judge([*FEW, []], MORE, [True], ["set"] * 4), 1, id="a process says something else"),
+        pytest.param(flags.judge(MORE, FEW, [True], ["set"] * 4), 2, id="the rollout shrinks"),
+        pytest.param(flags.judge(FEW, [[*FEW[0], 501]], [True], ["set"] * 4), 1, id="too few are added"),
+        pytest.param(flags.judge(FEW, MORE, [True, False], ["set"] * 4), 1, id="one did not hear of the kill"),
+        pytest.param(flags.judge(FEW, MORE, [True], ["set"] * 3), 1, id="a change is not in the log"),
         pytest.param(quota.judge(9, 9, freed=True), 0, id="a good quota"),
         pytest.param(quota.judge(9, 8, freed=True), 1, id="a job was not counted"),
         pytest.param(quota.judge(0, 0, freed=True), 1, id="no job got in"),

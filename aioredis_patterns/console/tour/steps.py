@@ -8,6 +8,7 @@ from . import (
     caches,
     composite,
     concurrency,
+    flags,
     leaderboards,
     leading,
     locks,
@@ -37,5 +38,6 @@ STEPS: Final[tuple[Step, ...]] = (
     stores.STEP,
     queues.STEP,
     leaderboards.STEP,
+    flags.STEP,
 )
 """In the order in which they are shown."""
