@@ -7,10 +7,12 @@ from typing import Final
 
 from aioredis_patterns.types import KeyPart
 
-__all__ = ("member_text", "member_texts")
+__all__ = ("MOST", "member_text", "member_texts")
 
 _LONGEST: Final = 512
-_MOST: Final = 1000
+
+MOST: Final = 1000
+"""What one call may name, and the tags that an item may have: Lua cannot unpack many more."""
 
 
 def member_text(member: KeyPart, what: str = "member") -> str:
@@ -30,13 +32,15 @@ def member_text(member: KeyPart, what: str = "member") -> str:
     return member
 
 
-def member_texts(members: Iterable[KeyPart], what: str = "member") -> list[str]:
-    """Each of 1 to 1,000 members, once.
+def member_texts(members: Iterable[KeyPart], what: str = "member", least: int = 1) -> list[str]:
+    """Each of up to 1,000 members, once.
 
     Raises:
         TypeError, ValueError: As `member_text`, or there are none, or too many.
     """
+    if isinstance(members, str | bytes):
+        raise TypeError(f"{what}s must be several, such as [{members!r}], not one")
     texts = list(dict.fromkeys(member_text(member, what) for member in members))
-    if not 1 <= len(texts) <= _MOST:
-        raise ValueError(f"1 to {_MOST} {what}s may be named at once, not {len(texts)}")
+    if not least <= len(texts) <= MOST:
+        raise ValueError(f"{least} to {MOST} {what}s may be named at once, not {len(texts)}")
     return texts

@@ -117,7 +117,7 @@ class SocialGraph:
         return await self._look(self._followers(one), cursor, count)
 
     async def mutual(self, one: KeyPart, other: KeyPart) -> list[str]:
-        """Whom both follow, in alphabetical order."""
+        """Whom both follow, in alphabetical order; the server compares the two sets whole."""
         keys = self._following(one), self._following(other)
         _, _, found = await _LOOK.taking(2)(self._redis, *keys, 0, 0)
         return sorted(member.decode() for member in found)

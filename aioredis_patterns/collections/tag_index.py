@@ -15,7 +15,7 @@ from aioredis_patterns._core.keys import PREFIX, Keys, check_part
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.types import AnyRedis, KeyPart
 
-from .members import member_text, member_texts
+from .members import MOST, member_text, member_texts
 
 __all__ = ("TagIndex",)
 
@@ -57,10 +57,15 @@ class TagIndex:
         return f"<TagIndex {self.name!r}>"
 
     async def add(self, item: KeyPart, *tags: KeyPart) -> None:
-        """Give an item 1 to 1,000 tags, beside those it has."""
+        """Give an item tags, beside those it has.
+
+        Raises:
+            ValueError: It would have more than 1,000; nothing was changed.
+        """
         texts = member_texts(tags, "tag")
         keys = self._items, self._tags_of(item), *map(self._tagged, texts)
-        await _ADD.taking(len(keys))(self._redis, *keys, member_text(item, "item"), *texts)
+        if await _ADD.taking(len(keys))(self._redis, *keys, member_text(item, "item"), MOST, *texts) < 0:
+            raise ValueError(f"an item may have {MOST} tags, and {item!r} would have more")
 
     async def remove(self, item: KeyPart, *tags: KeyPart) -> int:
         """Take tags from an item, or all it has when none is named; how many it had of them.
@@ -90,7 +95,7 @@ class TagIndex:
 
         Without any tag named these are all items.
         """
-        must, may, must_not = [[member_text(tag, "tag") for tag in tags] for tags in (all, any, none)]
+        must, may, must_not = [member_texts(tags, "tag", least=0) for tags in (all, any, none)]
         keys = [self._items, *(self._tagged(tag) for tag in (*must, *may, *must_not))]
         found = await _FIND.taking(len(keys))(self._redis, *keys, len(must), len(may))
         return sorted(item.decode() for item in found)

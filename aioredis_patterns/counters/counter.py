@@ -18,9 +18,10 @@ from aioredis_patterns._core.keys import PREFIX, Keys
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.types import AnyRedis, KeyPart, Seconds
 
-__all__ = ("Counter", "whole")
+__all__ = ("Counter", "add", "read", "take", "whole")
 
 _ADD: Final = Script(__package__, "counter_add")
+_GET: Final = Script(__package__, "counter_get", repeatable=True)
 _TAKE: Final = Script(__package__, "counter_take")
 
 _EXACT: Final = 2**53
@@ -36,8 +37,8 @@ class Counter:
         redis: Any asyncio client of redis-py.
         name: What is counted.
         ttl: Seconds that a counter lives from its first addition; for ever when None.
-        minimum: What it never falls below.
-        maximum: What it never exceeds.
+        minimum: What nothing takes it below.
+        maximum: What nothing lifts it above; one that is beyond a bound already can be moved back towards it.
         prefix: First part of the key.
 
     Raises:
@@ -84,9 +85,7 @@ class Counter:
         Raises:
             OutcomeUnknownError: The reply was lost; it may have been added.
         """
-        known = whole(by, "by"), self._ttl_ms, *self._bounds
-        done, count = await _ADD(self._redis, self._keys.key("counter", subject), *known)
-        return int(count) if done else None
+        return await add(self._redis, self._keys.key("counter", subject), by, self._ttl_ms, self._bounds)
 
     async def decrement(self, subject: KeyPart | None = None, *, by: int = 1) -> int | None:
         """Take away; what the counter has now, or None when a bound forbids it and nothing was taken."""
@@ -94,7 +93,7 @@ class Counter:
 
     async def get(self, subject: KeyPart | None = None) -> int:
         """What the counter has; 0 for one that is not there."""
-        return await self._take(subject, 0)
+        return await read(self._redis, self._keys.key("counter", subject))
 
     async def reset(self, subject: KeyPart | None = None) -> int:
         """Begin anew, with a new life; what the counter had.
@@ -102,10 +101,23 @@ class Counter:
         Raises:
             OutcomeUnknownError: The reply was lost; what it had may be gone.
         """
-        return await self._take(subject, 1)
+        return await take(self._redis, self._keys.key("counter", subject))
 
-    async def _take(self, subject: KeyPart | None, resets: int) -> int:
-        return int(await _TAKE(self._redis, self._keys.key("counter", subject), resets))
+
+async def add(redis: AnyRedis, key: str, by: int, life_ms: int, bounds: tuple[str, str] = ("", "")) -> int | None:
+    """Add to the counter of a key; what it has now, or None when a bound forbids it."""
+    done, count = await _ADD(redis, key, whole(by, "by"), life_ms, *bounds)
+    return int(count) if done else None
+
+
+async def read(redis: AnyRedis, key: str) -> int:
+    """What the counter of a key has."""
+    return int(await _GET(redis, key))
+
+
+async def take(redis: AnyRedis, key: str) -> int:
+    """What the counter of a key had, which is ended."""
+    return int(await _TAKE(redis, key))
 
 
 def whole(value: Any, what: str) -> int:

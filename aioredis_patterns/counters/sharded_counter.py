@@ -13,10 +13,11 @@ import asyncio
 import random
 from typing import Final, final
 
-from aioredis_patterns._core.keys import PREFIX
+from aioredis_patterns._core.durations import ttl_ms
+from aioredis_patterns._core.keys import PREFIX, Keys
 from aioredis_patterns.types import AnyRedis, Seconds
 
-from .counter import Counter
+from .counter import add, read, take, whole
 
 __all__ = ("ShardedCounter",)
 
@@ -47,16 +48,17 @@ class ShardedCounter:
         1
     """
 
-    __slots__ = ("_counter", "_shards", "name")
+    __slots__ = ("_life_ms", "_redis", "_shards", "name")
 
     def __init__(
         self, redis: AnyRedis, name: str, *, shards: int = 16, ttl: Seconds | None = None, prefix: str = PREFIX
     ) -> None:
-        if not 1 <= shards <= _MOST:
+        if not 1 <= whole(shards, "shards") <= _MOST:
             raise ValueError(f"shards must be from 1 to {_MOST}, not {shards!r}")
         self.name = name
-        self._shards = shards
-        self._counter = Counter(redis, name, ttl=ttl, prefix=prefix)
+        self._redis = redis
+        self._shards = [Keys(name, prefix).key("shard", number) for number in range(shards)]
+        self._life_ms = 0 if ttl is None else ttl_ms(ttl)
 
     def __repr__(self) -> str:
         return f"<ShardedCounter {self.name!r}>"
@@ -67,16 +69,16 @@ class ShardedCounter:
         Raises:
             OutcomeUnknownError: The reply was lost; it may have been added.
         """
-        await self._counter.increment(random.randrange(self._shards), by=by)  # noqa: S311  # any shard will do
+        await add(self._redis, random.choice(self._shards), by, self._life_ms)  # noqa: S311  # any shard will do
 
     async def decrement(self, *, by: int = 1) -> None:
         """Take away."""
-        await self._counter.decrement(random.randrange(self._shards), by=by)  # noqa: S311
+        await self.increment(by=-whole(by, "by"))
 
     async def get(self) -> int:
         """The sum."""
-        return sum(await asyncio.gather(*map(self._counter.get, range(self._shards))))
+        return sum(await asyncio.gather(*(read(self._redis, shard) for shard in self._shards)))
 
     async def reset(self) -> int:
         """Begin anew; the sum of what was there. No addition is lost between the two."""
-        return sum(await asyncio.gather(*map(self._counter.reset, range(self._shards))))
+        return sum(await asyncio.gather(*(take(self._redis, shard) for shard in self._shards)))

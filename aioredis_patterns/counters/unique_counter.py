@@ -105,13 +105,16 @@ class UniqueCounter:
     async def intersection(self, one: KeyPart, other: KeyPart) -> Estimate:
         """How many items there are in both of two windows.
 
-        Reckoned from three counts, so its error is that of all of them: useless where few of many are in both.
+        Reckoned from three counts, so its error is that of all of them: useless where few of many are in both. What is
+        added between the three is in some of them only.
         """
         first, second, both = await asyncio.gather(*map(self._union, ((one,), (other,), (one, other))))
         return Estimate(max(first + second - both, 0), _ERROR * (first**2 + second**2 + both**2) ** 0.5)
 
     async def _union(self, windows: Iterable[KeyPart]) -> int:
         keys = [self._window(window) for window in windows]
+        if len(keys) > _MOST:
+            raise ValueError(f"up to {_MOST} windows may be counted together, not {len(keys)}")
         estimate: int = await _COUNT.taking(len(keys))(self._redis, *keys)
         return estimate
 

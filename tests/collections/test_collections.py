@@ -70,6 +70,25 @@ async def test_an_item_that_is_removed_leaves_nothing(redis: Redis, name: str) -
     assert [key async for key in redis.scan_iter(f"arp:{{{name}}}:*")] == []
 
 
+async def test_tags_are_as_many_as_one_call_can_take(redis: Redis, name: str) -> None:
+    """An item with all the tags that it may have is found and removed whole; one more is refused, for nothing."""
+    tags = TagIndex(redis, name)
+    await tags.add("p1", *range(1000))
+    with pytest.raises(ValueError, match="1000 tags"):
+        await tags.add("p1", "one more")
+    assert (len(await tags.tags("p1")), await tags.find(all=[999], none=["one more"])) == (1000, ["p1"])
+    await tags.add("p1", 7)
+    assert await tags.remove("p1") == 1000
+    assert [key async for key in redis.scan_iter(f"arp:{{{name}}}:*")] == []
+
+
+@pytest.mark.parametrize("search", [{"all": "red"}, {"any": "red"}, {"none": b"red"}, {"all": range(1001)}])
+async def test_a_search_that_makes_no_sense_is_refused(pipelined: Redis, name: str, search: Any) -> None:
+    """One text where several tags are meant, and more tags than a call can take, are refused before it is sent."""
+    with pytest.raises((ValueError, TypeError)):
+        await TagIndex(pipelined, name).find(**search)
+
+
 async def test_removing_all_while_others_add(redis: Redis, name: str) -> None:
     """Whatever is added and removed at one time, in the end items and tags agree."""
     tags = TagIndex(redis, name)

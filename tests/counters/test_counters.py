@@ -62,6 +62,45 @@ async def test_beyond_what_is_exact_nothing_is_added(redis: Redis, name: str) ->
     assert await counter.get() == 2**53
 
 
+async def test_a_bound_that_was_moved_holds_nobody_fast(redis: Redis, name: str) -> None:
+    """A counter beyond a bound that came later can be moved back towards it, and not further away."""
+    await Counter(redis, name).increment(by=50)
+    capped = Counter(redis, name, maximum=30)
+    assert [await capped.increment(), await capped.decrement(by=5), await capped.increment()] == [None, 45, None]
+    floored = Counter(redis, name, minimum=60)
+    assert [await floored.decrement(), await floored.increment()] == [None, 46]
+
+
+async def test_a_counter_and_its_shards_are_apart(redis: Redis, name: str) -> None:
+    """A plain counter of the same name, whatever its subjects, counts for itself."""
+    plain, hits = Counter(redis, name), ShardedCounter(redis, name, shards=2)
+    for subject in range(4):
+        await plain.increment(subject)
+    assert await hits.get() == 0
+
+
+async def test_a_read_is_repeated(server: EmbeddedServer, name: str) -> None:
+    """A read whose reply is lost is asked again; it changes nothing."""
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:
+        counter = Counter(redis, name)
+        await counter.increment()
+        proxy.add(Fault("cut_after", "EVALSHA"))
+        assert await counter.get() == 1
+
+
+@pytest.mark.parametrize("shards", [0, 1025, True, 2.5, "2"])
+def test_what_is_no_number_of_shards_is_refused(name: str, shards: Any) -> None:
+    """Shards are counted in whole numbers from 1 to 1,024."""
+    with pytest.raises((ValueError, TypeError)):
+        ShardedCounter(Redis(), name, shards=shards)
+
+
+async def test_windows_are_read_up_to_a_number(pipelined: Redis, name: str) -> None:
+    """More windows than one call can take are refused before it is sent."""
+    with pytest.raises(ValueError, match="windows"):
+        await UniqueCounter(pipelined, name).count(*range(1001))
+
+
 async def test_a_lost_reply_never_counts_twice(server: EmbeddedServer, name: str) -> None:
     """An addition whose reply is lost raises, and counted once."""
     async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:

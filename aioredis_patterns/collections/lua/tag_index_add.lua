@@ -5,14 +5,20 @@
 --   3.. tag  set, the items of each tag that is given
 -- ARGV
 --   1 item  text
---   2.. tag  text, each that is given
+--   2 most  tags that an item may have
+--   3.. tag  text, each that is given
 -- Returns
---   integer: how many of them were new to it
+--   integer: how many of them were new to it; -1 where it would have too many
 local items, tags = KEYS[1], KEYS[2]
-local item = ARGV[1]
+local item, most = ARGV[1], tonumber(ARGV[2])
 
+local count = redis.call('SCARD', tags)
+for at = 3, #ARGV do
+  count = count + 1 - redis.call('SISMEMBER', tags, ARGV[at])
+end
+if count > most then return -1 end
 redis.call('SADD', items, item)
 for _, tag in ipairs(KEYS) do
   if tag ~= items and tag ~= tags then redis.call('SADD', tag, item) end
 end
-return redis.call('SADD', tags, unpack(ARGV, 2))
+return redis.call('SADD', tags, unpack(ARGV, 3))

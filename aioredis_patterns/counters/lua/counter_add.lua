@@ -12,12 +12,12 @@
 local counter = KEYS[1]
 local by, ttl, minimum, maximum = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
-local old = redis.call('GET', counter)
-local new = tonumber(old or '0') + by
-if math.abs(new) > 2 ^ 53 or new - tonumber(old or '0') ~= tonumber(by) then return { 0, old or '0' } end
-if (minimum ~= '' and new < tonumber(minimum)) or (maximum ~= '' and new > tonumber(maximum)) then
-  return { 0, old or '0' }
-end
+local old, step = redis.call('GET', counter), tonumber(by)
+local before = tonumber(old or '0')
+local new = before + step
+local bound = step < 0 and minimum or step > 0 and maximum or ''
+if math.abs(new) > 2 ^ 53 or new - before ~= step then return { 0, old or '0' } end
+if bound ~= '' and (new - bound) * step > 0 then return { 0, old or '0' } end
 if old then return { 1, string.format('%.0f', redis.call('INCRBY', counter, by)) } end
 if ttl > 0 then
   redis.call('SET', counter, by, 'PX', ttl)
