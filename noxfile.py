@@ -14,6 +14,12 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests"]
 
 PYTHONS = ("3.11", "3.12", "3.13")
+MODELS = (
+    "rate_limits/test_models.py",
+    "leaderboards/test_model.py",
+    "flags/test_models.py",
+    "documents/test_models.py",
+)
 PARALLEL = ("--numprocesses=2", "--dist=loadfile")
 """The suite mostly waits, so two processes share it; each has a server of its own."""
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -103,10 +109,10 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """Compare each kind of rate limit with its model over 100,000 steps; it takes ten minutes."""
+    """Compare rate limits, boards, flags and records with their models over many steps; it takes ten minutes."""
     install(session, "test")
-    models = "tests/rate_limits/test_models.py"
-    session.run("pytest", models, "--hypothesis-profile=nightly", "--timeout=3600", *session.posargs)
+    models = [f"tests/{room}" for room in MODELS]
+    session.run("pytest", *models, "--hypothesis-profile=nightly", "--timeout=3600", *PARALLEL, *session.posargs)
 
 
 @nox.session

@@ -9,6 +9,7 @@
 | who is how far ahead, of all or of a day | `leaderboards` | `Leaderboard`, `PeriodicLeaderboard` |
 | how many, exactly or nearly | `counters` | `Counter`, `ShardedCounter`, `UniqueCounter` |
 | who is new, what has which tags, who follows whom | `collections` | `UniqueSet`, `TagIndex`, `SocialGraph` |
+| things with parts that change one by one | `documents` | `Record`, `Document` |
 | what is switched on for whom | `flags` | `FeatureFlags` |
 | a connection that many tasks share | `client` | `connect`, `PipelinedRedis` |
 | a real server for demos and tests | `embedded`, `testing` | `embedded_server`, fixtures of pytest |
@@ -59,6 +60,7 @@ from aioredis_patterns.counters import (
     ShardedCounter,
     UniqueCounter,
 )
+from aioredis_patterns.documents import Document, Record
 from aioredis_patterns.embedded import (
     EmbeddedCluster,
     EmbeddedSentinel,
@@ -162,6 +164,7 @@ __all__ = (
     "Deleted",
     "Delivery",
     "Deque",
+    "Document",
     "EmbeddedCluster",
     "EmbeddedSentinel",
     "EmbeddedServer",
@@ -210,6 +213,7 @@ __all__ = (
     "RankedMember",
     "RateLimitExceededError",
     "ReadWriteLock",
+    "Record",
     "Redlock",
     "ReentrantLease",
     "ReentrantLock",

@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from aioredis_patterns.console.tour import (
     caches,
     composite,
     concurrency,
+    documents,
     flags,
     leaderboards,
     locks,
@@ -46,6 +48,8 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 DAYS = [meeting.Day(0, 3, [index] * 25) for index in range(PROCESSES)]
 LETTERS = [DeadLetter("id", -1, b"-1", {}, 3, "no", "", datetime.now(UTC), datetime.now(UTC))] * PROCESSES
 BOARD = [RankedMember("ada", 6.0, 1), RankedMember("bob", 3.0, 2)]
+USER = documents.Profile("Ada", 200, 200, "fine")
+DOCUMENT = {"seen": {str(number): True for number in range(1, 201)}, "empty": []}
 FEW, MORE = [[*range(500)]], [[*range(1_000)]]
 GOOD = [Hold(number, number + 0.5, number % PROCESSES, number + 1, 1) for number in range(8)]
 
@@ -209,6 +213,12 @@ async def test_a_tour_without_a_server_says_so(own_server: EmbeddedServer) -> No
         pytest.param(leaderboards.judge(9, BOARD, BOARD[:1], BOARD), 1, id="the periods differ"),
         pytest.param(leaderboards.judge(9, BOARD[::-1], BOARD[::-1], BOARD[::-1]), 1, id="the worst is first"),
         pytest.param(leaderboards.judge(9, BOARD, BOARD, []), 1, id="no neighbours"),
+        pytest.param(documents.judge(USER, DOCUMENT, [True, False]), 0, id="good records"),
+        pytest.param(documents.judge(replace(USER, logins=199), DOCUMENT, [True]), 1, id="a login is lost"),
+        pytest.param(documents.judge(replace(USER, mood=None), DOCUMENT, [True]), 1, id="another field is lost"),
+        pytest.param(documents.judge(None, DOCUMENT, [True]), 1, id="the record is gone"),
+        pytest.param(documents.judge(USER, DOCUMENT | {"empty": {}}, [True]), 1, id="a list became an object"),
+        pytest.param(documents.judge(USER, DOCUMENT, [True, True]), 1, id="two were first"),
         pytest.param(flags.judge(FEW, MORE, [True], ["set"] * 4), 0, id="good flags"),
         pytest.param(flags.judge([*FEW, []], MORE, [True], ["set"] * 4), 1, id="a process says something else"),
         pytest.param(flags.judge(MORE, FEW, [True], ["set"] * 4), 2, id="the rollout shrinks"),

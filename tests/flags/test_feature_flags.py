@@ -274,6 +274,47 @@ async def test_a_connection_that_is_lost_takes_its_copies_along(server: Embedded
         assert await flags.enabled("ui", "ann")
 
 
+async def test_a_connection_without_a_sign_of_life_takes_its_copies_along(server: EmbeddedServer, name: str) -> None:
+    """Where nothing comes through any more, copies are dropped after two times of `check`."""
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:
+        flags = FeatureFlags(redis, name, check=0.1)
+        await flags.set("ui", percentage=100)
+        assert await flags.enabled("ui", "ann")
+        assert flags._known("ann") is not None
+        proxy.black_hole()
+        await eventually(lambda: flags._known("ann") is None, timeout=2)
+
+
+async def test_what_is_told_of_while_it_is_read_is_not_kept(pipelined: Redis, name: str) -> None:
+    """Flags that change between the read and its reply answer the one who asked, and nobody else."""
+    flags = FeatureFlags(pipelined, name)
+    await flags.set("ui", percentage=100)
+    assert await flags.enabled("ui", "ann")
+    await flags.set("ui", percentage=100)
+    copies = flags._copies
+    assert copies is not None
+    question = asyncio.create_task(flags.enabled("ui", "ann"))
+    await eventually(lambda: copies._loading is not None, every=0)
+    copies.told([f"arp:{{{name}}}:flags".encode()])
+    assert await question
+    assert (copies.snapshot, flags._known("ann")) == (None, None)
+
+
+async def test_who_may_not_track_asks_each_time(own_server: EmbeddedServer, name: str) -> None:
+    """A user whom the server tells of no changes gets right answers, and keeps no copies."""
+    async with connect(own_server.url) as redis:
+        await redis.execute_command("ACL", "SETUSER", "weak", "on", "nopass", "~*", "&*", "+@all", "-client|tracking")
+        async with connect(own_server.url.replace("redis://", "redis://weak:none@")) as weak:
+            flags, mine = FeatureFlags(redis, name), FeatureFlags(weak, name)
+            await flags.set("ui")
+            await flags.grant("ui", "ann")
+            assert await mine.all("ann") == {"ui": True}
+            await flags.revoke("ui", "ann")
+            assert await mine.all("ann") == {"ui": False}
+            await flags.set("ui", percentage=100)
+            assert await mine.all("ann") == {"ui": True}
+
+
 async def test_a_lost_reply_changes_once(server: EmbeddedServer, name: str) -> None:
     """A change whose reply is lost raises, was made once, and is seen by the next question."""
     async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:

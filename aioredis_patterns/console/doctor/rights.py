@@ -29,6 +29,7 @@ _HARMLESS: Final = (
     *("SRANDMEMBER KEY", "SREM KEY member", "SSCAN KEY 0"),
     *("ZRANK KEY member", "ZCARD KEY", "ZCOUNT KEY 0 0", "ZRANGEBYSCORE KEY 0 0", "SCARD KEY"),
     *("GETBIT KEY 0", "BITCOUNT KEY", "XREVRANGE KEY + - COUNT 1"),
+    *("HLEN KEY", "HPEXPIRE KEY 1000 FIELDS 1 field"),
     *("PUBLISH CHANNEL nothing",),
 )
 """Commands that change nothing where there is no key."""
@@ -40,7 +41,7 @@ _ON_A_STRING: Final = (
     *("HSET KEY field value", "HSETNX KEY field value", "LPUSH KEY item", "RPUSH KEY item", "LSET KEY 0 item"),
     "LMOVE KEY KEY LEFT LEFT",
     *("PFADD KEY item", "INCRBY KEY 0", "ZADD KEY 1 member", "ZINCRBY KEY 1 member"),
-    *("SADD KEY member", "HINCRBY KEY field 1", "SETBIT KEY 0 0", "XADD KEY * field value"),
+    *("SADD KEY member", "HINCRBY KEY field 1", "HINCRBYFLOAT KEY field 1", "SETBIT KEY 0 0", "XADD KEY * field value"),
 )
 """Commands that refuse a string, or leave its expiry as it is; where there is no key they would make one."""
 

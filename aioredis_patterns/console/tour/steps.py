@@ -8,6 +8,7 @@ from . import (
     caches,
     composite,
     concurrency,
+    documents,
     flags,
     leaderboards,
     leading,
@@ -39,5 +40,6 @@ STEPS: Final[tuple[Step, ...]] = (
     queues.STEP,
     leaderboards.STEP,
     flags.STEP,
+    documents.STEP,
 )
 """In the order in which they are shown."""
