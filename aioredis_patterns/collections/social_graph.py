@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from aioredis_patterns._core.keys import PREFIX, Keys, check_part
+from aioredis_patterns._core.members import member_text
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.types import AnyRedis, KeyPart
-
-from .members import member_text
 
 __all__ = ("Neighbours", "SocialGraph", "Suggestion")
 

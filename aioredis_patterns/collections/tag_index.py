@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from typing import Final, final
 
 from aioredis_patterns._core.keys import PREFIX, Keys, check_part
+from aioredis_patterns._core.members import member_text
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.types import AnyRedis, KeyPart
 
-from .members import MOST, member_text, member_texts
+from .members import MOST, member_texts
 
 __all__ = ("TagIndex",)
 

@@ -17,11 +17,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal, final
 
 from aioredis_patterns._core.keys import PREFIX, Keys
+from aioredis_patterns._core.members import member_text
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.codecs import Json
 from aioredis_patterns.types import AnyRedis, Codec, KeyPart
 
-from .scores import Order, RankMode, Ties, check_count, check_form, member_text, member_texts, score_text
+from .scores import Order, RankMode, Ties, check_count, check_form, member_texts, score_text
 from .standings import Standings, board_keys
 
 __all__ = ("Leaderboard",)

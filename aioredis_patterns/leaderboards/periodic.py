@@ -18,12 +18,13 @@ from typing import Any, Final, final
 
 from aioredis_patterns._core.durations import delay_ms
 from aioredis_patterns._core.keys import PREFIX, Keys
+from aioredis_patterns._core.members import member_text
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.codecs import Json
 from aioredis_patterns.types import AnyRedis, Codec, KeyPart, Seconds
 
 from .calendar import PeriodName, Span, Spans, moment_us
-from .scores import Order, RankMode, Ties, check_count, check_form, member_text, score_text
+from .scores import Order, RankMode, Ties, check_count, check_form, score_text
 from .standings import Standings, board_keys
 
 __all__ = ("PeriodicLeaderboard",)

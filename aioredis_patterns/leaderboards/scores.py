@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable
 from typing import Any, Final, Literal, TypeAlias
 
+from aioredis_patterns._core.members import member_text
 from aioredis_patterns.types import KeyPart
 
-__all__ = ("Order", "RankMode", "Ties", "check_count", "check_form", "member_text", "member_texts", "score_text")
+__all__ = ("Order", "RankMode", "Ties", "check_count", "check_form", "member_texts", "score_text")
 
 Order: TypeAlias = Literal["desc", "asc"]
 Ties: TypeAlias = Literal["shared", "first"]
@@ -19,7 +20,6 @@ _FORMS: Final = {
     "ties": ("shared", "first"),
     "rank_mode": ("ordinal", "competition", "dense"),
 }
-_LONGEST: Final = 512
 _EXACT: Final = 2**53
 
 
@@ -33,24 +33,6 @@ def check_form(order: Order, ties: Ties, rank_mode: RankMode) -> tuple[str, str,
         if word not in _FORMS[name]:
             raise ValueError(f"{name} must be one of {', '.join(_FORMS[name])}, not {word!r}")
     return order, ties, rank_mode
-
-
-def member_text(member: KeyPart) -> str:
-    """A member as Redis has it; an int stands for its digits.
-
-    Raises:
-        TypeError: Neither str nor int.
-        ValueError: Empty, longer than 512 characters, or not Unicode.
-    """
-    if type(member) is int:
-        return str(member)
-    if not isinstance(member, str):
-        raise TypeError(f"a member must be a str or an int, not {member!r:.80}")
-    if not 1 <= len(member) <= _LONGEST:
-        raise ValueError(f"a member must have 1 to {_LONGEST} characters, not {len(member)}")
-    if not member.isascii():
-        member.encode()  # a lone surrogate is a ValueError
-    return member
 
 
 def score_text(score: float, what: str = "score") -> str:

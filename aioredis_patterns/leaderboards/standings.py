@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from aioredis_patterns._core.durations import ttl_ms
 from aioredis_patterns._core.keys import Keys
+from aioredis_patterns._core.members import member_text
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.types import AnyRedis, Codec, KeyPart, Seconds
 
-from .scores import check_count, member_text, member_texts
+from .scores import check_count, member_texts
 
 __all__ = ("BoardKeys", "RankedMember", "Standings", "board_keys")
 

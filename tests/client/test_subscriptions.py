@@ -163,7 +163,9 @@ async def test_a_storm_of_cancellations_leaves_nothing(redis: Redis, listeners: 
         await asyncio.wait(tasks)
         assert all(task.cancelled() for task in tasks)
         if round_ % 5 == 4:
-            async with listeners.listen(f"{name}:killed") as bell:  # which the loss rings, so that it wakes nobody later
+            async with listeners.listen(
+                f"{name}:killed"
+            ) as bell:  # which the loss rings, so that it wakes nobody later
                 await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
                 assert await bell.wait(5)
     await eventually_no_channel(redis, f"{name}:*")
