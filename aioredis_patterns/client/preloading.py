@@ -19,36 +19,22 @@ async def preload(connection: AbstractConnection) -> None:
 
     Cost: one round trip, and a second one where the server has been restarted or flushed.
     """
-    if not KNOWN:
-        return
     known = list(KNOWN.values())
-    try:
-        there = (await _replies(connection, [pack_command(("SCRIPT", "EXISTS", *(source.sha for source in known)))]))[0]
-    except (ResponseError, BusyLoadingError):
+    if not known:
         return
-    missing = [source for source, exists in zip(known, there, strict=True) if not exists]
-    try:
-        await _replies(connection, [pack_command(("SCRIPT", "LOAD", source.text)) for source in missing])
-    except (ResponseError, BusyLoadingError):
-        return
+    (there,) = await _replies(connection, pack_command(("SCRIPT", "EXISTS", *(source.sha for source in known))))
+    if there is not None:
+        missing = [source for source, exists in zip(known, there, strict=True) if not exists]
+        await _replies(connection, *(pack_command(("SCRIPT", "LOAD", source.text)) for source in missing))
 
 
-async def _replies(connection: AbstractConnection, commands: list[bytes]) -> list[Any]:
-    """Send commands in one write; their replies.
-
-    Raises:
-        ResponseError, BusyLoadingError: The first refusal, when all replies were read.
-    """
-    if not commands:
-        return []
+async def _replies(connection: AbstractConnection, *commands: bytes) -> list[Any]:
+    """Send commands in one write; their replies, None for each that was refused."""
     await connection.send_packed_command([b"".join(commands)])
     replies: list[Any] = []
-    refusals: list[Exception] = []
     for _ in commands:
         try:
             replies.append(await connection.read_response(disable_decoding=True))
-        except (ResponseError, BusyLoadingError) as error:
-            refusals.append(error)
-    if refusals:
-        raise refusals[0]
+        except (ResponseError, BusyLoadingError):
+            replies.append(None)
     return replies
