@@ -508,7 +508,7 @@ async def test_commands_without_a_key_reach_every_primary(own_cluster: EmbeddedC
         assert await redis.script_exists(sha, "0" * 40) == [False, False]
         assert await redis.flushall() is True
         assert [await master.ask("DBSIZE") for master in own_cluster.masters] == [0, 0, 0]
-        assert (await redis.info("server"))["redis_mode"] == "cluster"
+        assert (await redis.info("cluster"))["cluster_enabled"] == 1
         assert await redis.ping() is True
 
 
