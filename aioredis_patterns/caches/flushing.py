@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,9 +24,12 @@ from .entry import Shard
 if TYPE_CHECKING:
     from .cache import Cache
 
-__all__ = ("FlushLimits", "Flusher", "Record")
+__all__ = ("FlushLimits", "Flusher", "Record", "WriteMany")
 
 T = TypeVar("T")
+
+WriteMany = Callable[[dict[Any, Any]], Awaitable[object] | object]
+"""Writes values to the store, and deletes there what is `DELETED`."""
 
 _CLAIM: Final = Script(__package__, "write_behind_claim", keys=3, fragments=("fragment_time",), repeatable=True)
 _RENEW: Final = Script(__package__, "write_behind_renew", fragments=("fragment_time",), repeatable=True, lease=True)
@@ -112,7 +116,7 @@ class Flusher(Generic[T]):
     def __init__(
         self,
         cache: Cache[T],
-        write_many: Callable[[dict[Any, Any]], Awaitable[object]],
+        write_many: WriteMany,
         limits: FlushLimits,
     ) -> None:
         self._redis, self._deadline, self._name = cache._redis, cache._deadline, cache.name  # noqa: SLF001
@@ -206,7 +210,9 @@ class Flusher(Generic[T]):
 
     async def _tell_store(self, shard: Shard, records: list[Record], claim: _Claim, tally: _Tally) -> None:
         try:
-            await self._write_many({record.key: record.value(self._contents) for record in records})
+            written = self._write_many({record.key: record.value(self._contents) for record in records})
+            if inspect.isawaitable(written):
+                await written
         except Exception as error:  # noqa: BLE001  # whatever the store says, the others' writes go on
             tally.error = tally.error or error
             await asyncio.gather(*(self._failed(shard, record, claim) for record in records))

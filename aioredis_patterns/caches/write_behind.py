@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Self, TypeVar, final
 
@@ -22,7 +22,7 @@ from aioredis_patterns.types import KeyPart, Seconds
 from .cache import Cache
 from .contents import DELETED, Contents, Deleted
 from .entry import Lives, joined_tags
-from .flushing import Flusher, FlushLimits, Record
+from .flushing import Flusher, FlushLimits, Record, WriteMany
 
 __all__ = ("DeadWrite", "WriteBehind")
 
@@ -71,8 +71,8 @@ class WriteBehind(Generic[T]):
 
     Args:
         cache: Where the values are cached.
-        write_many: Writes the store: an async function of a mapping of keys to values, or to `DELETED`. What it is
-            given again, after an error, is given alone.
+        write_many: Writes the store: a function, async or not, of a mapping of keys to values, or to `DELETED`. What
+            it is given again, after an error, is given alone.
         delay: Seconds that a write may wait for company.
         batch: Writes in one call, at most.
         lease: Seconds after which the writes that a dead flusher had taken are taken by another.
@@ -95,7 +95,7 @@ class WriteBehind(Generic[T]):
     def __init__(
         self,
         cache: Cache[T],
-        write_many: Callable[[dict[Any, Any]], Awaitable[object]],
+        write_many: WriteMany,
         *,
         delay: Seconds = 0.5,
         batch: int = 100,

@@ -8,6 +8,7 @@ neither a process killed between the two, nor two writers that cross, leaves a v
 from __future__ import annotations
 
 import asyncio
+import inspect
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Generic, NamedTuple, TypeVar, final
@@ -25,9 +26,12 @@ from .cache import Cache
 from .contents import DELETED, Deleted
 from .entry import Lives, Place, joined_tags
 
-__all__ = ("WriteThrough",)
+__all__ = ("Write", "WriteThrough")
 
 T = TypeVar("T")
+
+Write = Callable[[Any, T | Deleted], Awaitable[object] | object]
+"""Writes a value to the store, or deletes it there."""
 
 _BEGIN: Final = Script(
     __package__, "write_through_begin", keys=3, fragments=("fragment_time", "fragment_writers"), repeatable=True
@@ -71,7 +75,7 @@ class WriteThrough(Generic[T]):
 
     Args:
         cache: Where the values are cached.
-        write: Writes the store: an async function of a key and a value, or of a key and `DELETED`.
+        write: Writes the store: a function, async or not, of a key and a value, or of a key and `DELETED`.
         lease: Seconds after which a writer that died is forgotten. It is renewed while the store is written.
 
     Example:
@@ -94,9 +98,7 @@ class WriteThrough(Generic[T]):
 
     __slots__ = ("_cache", "_deadline", "_lease_ms", "_redis", "_write")
 
-    def __init__(
-        self, cache: Cache[T], write: Callable[[Any, T | Deleted], Awaitable[object]], *, lease: Seconds = 10.0
-    ) -> None:
+    def __init__(self, cache: Cache[T], write: Write[T], *, lease: Seconds = 10.0) -> None:
         self._cache = cache
         self._redis, self._deadline = cache._redis, cache._deadline  # noqa: SLF001  # of the same room
         self._write = write
@@ -137,7 +139,9 @@ class WriteThrough(Generic[T]):
         stored: _Entry | None = None
         renewal = background(self._renew(place, token), "renewal of a writer's lease")
         try:
-            await self._write(key, value)
+            written = self._write(key, value)
+            if inspect.isawaitable(written):
+                await written
             stored = entry
         finally:
             renewal.cancel()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis, RedisCluster
 
-from aioredis_patterns.caches import Cache
+from aioredis_patterns.caches import DELETED, Cache, NearCache, WriteBehind, WriteThrough
 from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import EmbeddedCluster, embedded_cluster
 from tests.caches.paused import Paused
+from tests.support.waiting import eventually
 
 CLIENTS = {
     "pipelined": lambda cluster: connect(cluster.url),
@@ -72,3 +74,49 @@ async def test_a_stampede(redis: Redis, cluster: EmbeddedCluster, name: str) -> 
         loading.go.set()
         assert await asyncio.gather(*waiters) == ["loaded"] * 200
     assert loading.calls == 1
+
+
+async def test_writing_through(redis: Redis, name: str) -> None:
+    """What was written is in the store and in the cache, on whichever node; what was deleted is in neither."""
+    cache, rows = Cache(redis, name, ttl=60), dict[int, Any]()
+
+    def write(key: int, value: Any) -> None:
+        rows[key] = value
+
+    users = WriteThrough(cache, write)
+    for key in range(20):
+        await users.set(key, -key)
+    for key in range(0, 20, 2):
+        await users.delete(key)
+    assert rows == {key: -key if key % 2 else DELETED for key in range(20)}
+    assert [await cache.get(key) for key in range(20)] == [-key if key % 2 else None for key in range(20)]
+
+
+async def test_writing_behind(redis: Redis, name: str) -> None:
+    """What was written is read at once, and the store is told of all of it, whichever nodes hold it."""
+    rows = dict[int, Any]()
+    async with WriteBehind(Cache(redis, name, ttl=60), rows.update, delay=60) as visits:
+        for key in range(100):
+            await visits.set(key, -key)
+        await visits.delete(7)
+        assert [await visits.get(key) for key in (3, 7)] == [-3, None]
+        assert rows == {}
+        assert await visits.flush() == 100
+    assert rows == {key: DELETED if key == 7 else -key for key in range(100)}
+
+
+async def test_near_copies(redis: Redis, cluster: EmbeddedCluster, name: str) -> None:
+    """A copy of a value of any node is dropped soon after another client has changed the value."""
+    near = Cache(redis, name, ttl=60, near=NearCache())
+    async with connect(cluster.url) as client:
+        other = Cache(client, name, ttl=60)
+        for key in range(20):
+            await other.set(key, "old")
+            assert [await near.get(key) for _ in range(2)] == ["old", "old"]
+        for key in range(20):
+            await other.set(key, "new")
+
+        async def all_new() -> bool:
+            return [await near.get(key) for key in range(20)] == ["new"] * 20
+
+        await eventually(all_new)

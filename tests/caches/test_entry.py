@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from redis.asyncio import Redis
 
 from aioredis_patterns.caches import Cache
@@ -36,7 +37,7 @@ async def test_any_bytes(pipelined: Redis, name: str, options: dict[str, Any]) -
     cache = Cache(pipelined, name, ttl=60, type=dict[str, int], **options)
     rng = random.Random(5)
     value = f"arp:{{{name}|0}}:value:key"
-    for number in range(2000):
+    for number in range(5 * settings().max_examples):  # 100,000 in all in `nox -s nightly`
         await cache.set("key", {"number": 12345}, tags=["tag"] if number % 2 else [])
         entry = await pipelined.get(value)
         await pipelined.set(value, ODD[number] if number < len(ODD) else _broken(rng, entry), px=60_000)
