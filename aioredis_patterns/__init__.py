@@ -10,6 +10,7 @@
 | how many, exactly or nearly | `counters` | `Counter`, `ShardedCounter`, `UniqueCounter` |
 | who is new, what has which tags, who follows whom | `collections` | `UniqueSet`, `TagIndex`, `SocialGraph` |
 | things with parts that change one by one | `documents` | `Record`, `Document` |
+| who is logged in, and what he had in his basket | `sessions` | `SessionStore`, `Session` |
 | what is switched on for whom | `flags` | `FeatureFlags` |
 | a connection that many tasks share | `client` | `connect`, `PipelinedRedis` |
 | a real server for demos and tests | `embedded`, `testing` | `embedded_server`, fixtures of pytest |
@@ -83,6 +84,7 @@ from aioredis_patterns.errors import (
     RateLimitExceededError,
     RefusedError,
     ServerUnavailableError,
+    SessionConflictError,
     TransportError,
 )
 from aioredis_patterns.flags import FeatureFlags, Flag, FlagChange
@@ -142,6 +144,11 @@ from aioredis_patterns.rate_limits import (
     Slot,
     TokenBucket,
     parse_limit,
+)
+from aioredis_patterns.sessions import (
+    Session,
+    SessionInfo,
+    SessionStore,
 )
 
 __all__ = (
@@ -221,6 +228,10 @@ __all__ = (
     "Reservation",
     "Semaphore",
     "ServerUnavailableError",
+    "Session",
+    "SessionConflictError",
+    "SessionInfo",
+    "SessionStore",
     "Shadow",
     "ShardedCounter",
     "SlidingLog",

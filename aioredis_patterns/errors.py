@@ -10,7 +10,8 @@
         │   │   ├── LockTimeoutError
         │   │   └── LockLostError
         │   ├── QueueFullError
-        │   └── RateLimitExceededError
+        │   ├── RateLimitExceededError
+        │   └── SessionConflictError
         ├── OutcomeUnknownError           a written command lost its reply
         ├── LoadFailedError               a loader failed a moment ago
         ├── CodecError                    bytes that are not what they should be
@@ -37,6 +38,7 @@ __all__ = (
     "RateLimitExceededError",
     "RefusedError",
     "ServerUnavailableError",
+    "SessionConflictError",
     "TransportError",
 )
 
@@ -117,6 +119,19 @@ class RateLimitExceededError(RefusedError):
         super().__init__(f"rate limit {policy!r} exceeded; retry after {retry_after:.3f} s")
         self.policy = policy
         self.retry_after = retry_after
+
+
+class SessionConflictError(RefusedError):
+    """Raised when a session was changed, rotated or ended by another since it was loaded.
+
+    Args:
+        name: The store's name.
+        what: What had happened.
+    """
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(f"a session of {name!r} was {what} since it was loaded")
+        self.name = name
 
 
 class OutcomeUnknownError(PatternError):

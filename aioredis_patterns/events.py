@@ -32,6 +32,7 @@ __all__ = (
     "PayloadUndecodable",
     "Reconnected",
     "ScriptCalled",
+    "SessionTokenReused",
     "emit",
 )
 
@@ -144,6 +145,19 @@ class PayloadUndecodable:
 
     pattern: str
     name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionTokenReused:
+    """The token of a session was used long after it had been replaced: somebody has a copy of it.
+
+    >>> SessionTokenReused(name="web", outcome="revoked")
+    SessionTokenReused(name='web', outcome='revoked')
+    """
+
+    name: str
+    #: `revoked`: the session that had been made of it was ended for this; `reported`: it was not, or had ended.
+    outcome: Literal["revoked", "reported"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

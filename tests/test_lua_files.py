@@ -46,6 +46,7 @@ LASTING = {
     "counter_add": "INCRBY leaves the expiry of a counter that is there; without a ttl it was told to last",
     "tag_index_add": "an index keeps its items until they are removed",
     "social_graph_follow": "a graph keeps its people until they are not followed any more",
+    "session_save": "a change of fields leaves the expiry of a session that is there",
     "record_update": "a change of fields leaves the expiry of a record that is there",
     "record_increment": "a change of a field leaves the expiry of a record that is there",
     "record_exchange": "a change of fields leaves the expiry of a record that is there",

@@ -37,7 +37,7 @@ _HARMLESS: Final = (
 _STRING: Final = "SET KEY x PX 1000"
 
 _ON_A_STRING: Final = (
-    *("PEXPIRE KEY 1000", "COPY KEY KEY", "SETRANGE KEY 0 x", "INCR KEY"),
+    *("PEXPIRE KEY 1000", "COPY KEY KEY", "RENAME KEY KEY", "SETRANGE KEY 0 x", "INCR KEY"),
     *("HSET KEY field value", "HSETNX KEY field value", "LPUSH KEY item", "RPUSH KEY item", "LSET KEY 0 item"),
     "LMOVE KEY KEY LEFT LEFT",
     *("PFADD KEY item", "INCRBY KEY 0", "ZADD KEY 1 member", "ZINCRBY KEY 1 member"),

@@ -1,0 +1,40 @@
+-- Gives a session a new token; the old one leads to it for a while, and later tells of a theft.
+--
+-- KEYS
+--   1 old     hash, the session
+--   2 new     hash, what it becomes
+--   3 epochs  hash
+--   4 index   zset
+-- ARGV
+--   1 left       digest of the old token
+--   2 successor  digest of the new token
+--   3 idle       ms
+--   4 grace      ms
+--   5 verified   1 when the user has just shown who he is
+-- Returns
+--   list: its fields, each with its value; none when it had ended or was rotated by another
+local old, new, epochs, index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local left, successor, idle, grace, verified = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+
+if redis.call('HGET', old, 'successor') == successor then return redis.call('HGETALL', new) end
+local user = owner_of(old, epochs)
+if not user then return {} end
+local now, last = server_us(), tonumber(redis.call('HGET', old, 'end'))
+local stamp, life = string.format('%.0f', now), math.min(idle, math.floor((last - now) / 1000))
+if life <= 0 then
+  redis.call('DEL', old)
+  return {}
+end
+
+redis.call('RENAME', old, new)
+redis.call('HSET', new, 'seen', stamp)
+if verified == '1' then redis.call('HSET', new, 'authenticated', stamp) end
+redis.call('PEXPIRE', new, life)
+redis.call('HSET', old, 'successor', successor, 'grace', string.format('%.0f', now + grace * 1000))
+redis.call('PEXPIRE', old, math.ceil((last - now) / 1000))
+if user ~= '' then
+  redis.call('ZADD', index, string.format('%.0f', last), successor)
+  redis.call('ZREM', index, left)
+  live_until(index, last, now)
+end
+return redis.call('HGETALL', new)

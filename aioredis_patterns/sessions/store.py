@@ -1,0 +1,406 @@
+"""SessionStore: sessions that end when they should, and lose nothing before."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, final
+
+from aioredis_patterns._core.durations import deadline_seconds, delay_ms, lease_ms
+from aioredis_patterns._core.keys import PREFIX, Keys, check_part
+from aioredis_patterns._core.members import member_text
+from aioredis_patterns._core.scripts import Script
+from aioredis_patterns.codecs import Json
+from aioredis_patterns.errors import CodecError, SessionConflictError
+from aioredis_patterns.events import PayloadUndecodable, SessionTokenReused, emit
+from aioredis_patterns.types import AnyRedis, Codec, EventHook, KeyPart, Seconds
+
+from .sealing import Seal
+from .session import Session, SessionInfo
+from .tokens import Tokens
+
+__all__ = ("SessionStore",)
+
+_SHARED: Final = ("fragment_time", "fragment_valid")
+_CREATE: Final = Script(__package__, "session_create", keys=3, fragments=_SHARED)
+_LOAD: Final = Script(__package__, "session_load", keys=2, fragments=_SHARED, repeatable=True)
+_SAVE: Final = Script(__package__, "session_save", keys=2, fragments=_SHARED, repeatable=True)
+_ROTATE: Final = Script(__package__, "session_rotate", keys=4, fragments=_SHARED, repeatable=True)
+_REVOKE: Final = Script(__package__, "session_revoke", repeatable=True)
+_REVOKE_ALL: Final = Script(__package__, "session_revoke_all", keys=3, fragments=_SHARED, repeatable=True)
+_LIST: Final = Script(__package__, "session_list", fragments=("fragment_time",), repeatable=True)
+
+_MARK_MS: Final = 300_000
+"""How long a session that was ended is remembered as such: longer than any request that may still save it."""
+_MOST_FIELDS: Final = 1000
+_MOST_HOPS: Final = 1000
+_GONE, _CONFLICT = 0, -1
+
+
+@final
+class SessionStore:
+    """Sessions of a web service, or of anything else that people log in to.
+
+    Promise: a session lives until it was idle for `idle`, until `lifetime` has passed since it began, or until it is
+    revoked, and is never found afterwards, whatever was saved, loaded or rotated at the same time. What two requests
+    change at one time survives both, field by field. Redis holds a hash of the token, from which nobody can make it; a
+    token that the store did not give is refused without asking Redis, or found to be none, and never adopted.
+
+    Limit of the promise: who has the token is the visitor. A primary that fails over without its last writes may
+    forget a logout, until `idle` has passed. Where Redis evicts the epochs of a shard, its users are logged out. A
+    change of one field by two requests at a time leaves the later one, unless the store is `versioned`.
+
+    Cost: one round trip for everything, one more to end or list sessions and to make room for one. `load` writes when
+    a tenth of `idle` has passed. A hash for each session; for all users of one of 4,096 shards a hash of epochs, and an
+    index for each user.
+
+    Args:
+        redis: Any asyncio client of redis-py.
+        name: What the sessions are called.
+        idle: Seconds until a session ends that nobody uses.
+        lifetime: Seconds until it ends at the latest.
+        grace: Seconds that the old token of a rotated session is still good, for requests that are on their way. Used
+            after that, it was copied by somebody, and an event says so.
+        on_reuse: `revoke` to end the session that was made of such a token, `report` to leave it.
+        max_sessions: How many a user may have; one more ends the oldest. Any number when None.
+        versioned: Refuse to save what another changed since it was loaded, instead of merging field by field.
+        pepper: A secret that is mixed into the hashes of tokens; no session is found any more when it changes.
+        encryption_keys: Of 32 bytes each; the first one encrypts what sessions hold (extra `crypto`).
+        codec: How the values of fields become bytes; any built-in type when None.
+        on_event: Told of payloads that do not decode and of tokens used by two.
+        deadline: Seconds that one call to Redis may take; the client's own when None.
+        prefix: First part of the keys.
+
+    Raises:
+        ValueError: An argument makes no sense.
+
+    The rules are those of OWASP's Session Management Cheat Sheet; rotation with a grace and the detection of reuse are
+    those of refresh tokens (RFC 9700, section 4.14.2).
+
+    Example:
+        >>> store = SessionStore(redis, idle=1800, lifetime=86400)
+        >>> session = await store.create("user:42", {"cart": []})
+        >>> session = await store.load(session.token)
+        >>> session["cart"], session.user_id
+        ([], 'user:42')
+        >>> session["cart"].append("tea")
+        >>> await store.save(session)
+        True
+        >>> session = await store.rotate(session)
+        >>> await store.revoke(session.token), await store.load(session.token)
+        (True, None)
+    """
+
+    __slots__ = (
+        "_codec",
+        "_deadline",
+        "_grace_ms",
+        "_idle_ms",
+        "_keys",
+        "_lifetime_ms",
+        "_max_sessions",
+        "_on_event",
+        "_on_reuse",
+        "_redis",
+        "_seal",
+        "_tokens",
+        "_versioned",
+        "name",
+    )
+
+    def __init__(  # noqa: PLR0913  # what sessions are, is said in one place
+        self,
+        redis: AnyRedis,
+        name: str = "sessions",
+        *,
+        idle: Seconds = 1800,
+        lifetime: Seconds = 86_400,
+        grace: Seconds = 10,
+        on_reuse: Literal["report", "revoke"] = "report",
+        max_sessions: int | None = None,
+        versioned: bool = False,
+        pepper: bytes = b"",
+        encryption_keys: Sequence[bytes] | None = None,
+        codec: Codec[Any] | None = None,
+        on_event: EventHook | None = None,
+        deadline: Seconds | None = None,
+        prefix: str = PREFIX,
+    ) -> None:
+        self.name = name
+        self._redis, self._keys, self._tokens = redis, Keys(name, prefix), Tokens(name, pepper)
+        self._idle_ms, self._lifetime_ms = lease_ms(idle, "idle"), lease_ms(lifetime, "lifetime")
+        self._grace_ms = delay_ms(grace, "grace")
+        self._on_reuse = _one_of(on_reuse, "report", "revoke")
+        self._max_sessions = 0 if max_sessions is None else _positive(max_sessions)
+        self._versioned = versioned
+        self._seal = None if encryption_keys is None else Seal(encryption_keys)
+        self._codec = Json() if codec is None else codec
+        self._on_event = on_event
+        self._deadline = None if deadline is None else deadline_seconds(deadline)
+
+    def __repr__(self) -> str:
+        return f"<SessionStore {self.name!r}>"
+
+    async def create(
+        self, user_id: KeyPart | None, data: Mapping[str, Any] | None = None, *, device: str = ""
+    ) -> Session:
+        """Begin a session.
+
+        Args:
+            user_id: Whose it is, after he has shown who he is; None for an anonymous one.
+            data: What it holds.
+            device: What it runs on, for `list`.
+
+        Raises:
+            CodecError: A value cannot be encoded.
+            OutcomeUnknownError: The reply was lost; there may be a session, whose token nobody has.
+        """
+        user = None if user_id is None else member_text(user_id, "user")
+        shard, public_id = self._tokens.shard(user), secrets.token_hex(8)
+        token = self._tokens.new(shard)
+        digest, stored = self._tokens.digest(token), self._encoded(data or {})
+        facts = {"id": public_id, "device": device, "version": "0"}
+        fields = [*_flat(facts), *_flat(self._sealed(stored, public_id))]
+        keys = (self._session_key(shard, digest), self._keys.key("epochs", shard), self._index(shard, user))
+        owner = (digest, user or "", secrets.token_hex(8))
+        args = (*owner, self._idle_ms, self._lifetime_ms, self._max_sessions, len(fields) // 2, *fields)
+        now_us = int(await self._created(shard, keys, args))
+        times = {"created": now_us, "end": now_us + self._lifetime_ms * 1000, "authenticated": now_us if user else ""}
+        known = {name.encode(): str(value).encode() for name, value in {**facts, **times, "user": user or ""}.items()}
+        return Session(token, digest, known, dict(self._decoded(stored)), stored)
+
+    async def login(self, session: Session | None, user_id: KeyPart, *, device: str = "") -> Session:
+        """Begin a session of a user with what his anonymous one held, and end that.
+
+        The token changes, so that one that somebody planted in a browser is worth nothing after the login.
+
+        Args:
+            session: The one that he has had until now.
+            user_id: Who he is.
+            device: What it runs on, for `list`.
+
+        Raises:
+            OutcomeUnknownError: The reply was lost; there may be a session, whose token nobody has.
+        """
+        new = await self.create(user_id, session, device=device)
+        if session is not None:
+            await self.revoke(session)
+        return new
+
+    async def load(self, token: str) -> Session | None:
+        """The session of a token, which lives on by this; None when there is none, or what it holds cannot be read."""
+        if not self._tokens.is_one(token):
+            return None
+        return await self._read(token, self._tokens.digest(token), self._idle_ms)
+
+    async def save(self, session: Session) -> bool:
+        """Store what was changed in a session; False when it has ended meanwhile, and nothing was stored.
+
+        A session in which nothing was changed is not sent.
+
+        Raises:
+            CodecError: A value cannot be encoded; nothing was stored.
+            SessionConflictError: The store is `versioned`, and another changed the session since it was loaded.
+        """
+        encoded, before = self._encoded(session), session._stored  # noqa: SLF001  # its own handle
+        changed = {name: data for name, data in encoded.items() if before.get(name) != data}
+        removed = [f":{name}" for name in before if name not in encoded]
+        if not changed and not removed:
+            return True
+        version, expected = secrets.token_hex(8), session._facts[b"version"] if self._versioned else ""  # noqa: SLF001
+        fields = (len(removed), *removed, *_flat(self._sealed(changed, session.public_id)))
+        state = await self._call(_SAVE, *self._places(session), expected, version, *fields)
+        if state == _CONFLICT:
+            raise SessionConflictError(self.name, "changed")
+        if state == _GONE:
+            return False
+        session._stored, session._facts[b"version"] = encoded, version.encode()  # noqa: SLF001
+        return True
+
+    async def rotate(self, session: Session, *, verified: bool = False) -> Session:
+        """Give a session a new token; what it holds in Redis stays, and so does its end.
+
+        Do it whenever what the session may do changes. The old token is good for `grace`, and does not prolong the
+        session.
+
+        Args:
+            session: Which one. Changes that were not saved are not taken along.
+            verified: Whether the user has just shown who he is, which `authenticated_at` tells.
+
+        Raises:
+            SessionConflictError: It has ended, or another has rotated it.
+        """
+        token = self._tokens.new(session.token[:2])
+        old, epochs = self._places(session)
+        shard, digest = token[:2], self._tokens.digest(token)
+        keys = (old, self._session_key(shard, digest), epochs, self._index(shard, session.user_id))
+        left = session._digest  # noqa: SLF001
+        flat = await self._call(_ROTATE, *keys, left, digest, self._idle_ms, self._grace_ms, int(verified))
+        new = self._session(token, digest, flat) if flat else None
+        if new is None:
+            raise SessionConflictError(self.name, "rotated or ended")
+        return new
+
+    async def revoke(self, token: str | Session) -> bool:
+        """End a session; False when there was none."""
+        if isinstance(token, Session):
+            return await self._end(token.token[:2], token._digest)  # noqa: SLF001
+        return self._tokens.is_one(token) and await self._end(token[:2], self._tokens.digest(token))
+
+    async def revoke_all(self, user_id: KeyPart, *, keep: str | None = None) -> int:
+        """End all sessions of a user; how many there were.
+
+        Args:
+            user_id: Whose.
+            keep: Token of the one that stays: "log me out everywhere else".
+        """
+        user = member_text(user_id, "user")
+        shard = self._tokens.shard(user)
+        ours = keep is not None and self._tokens.is_one(keep) and keep[:2] == shard
+        kept = self._tokens.digest(keep) if ours and keep is not None else ""
+        keys = (self._keys.key("epochs", shard), self._index(shard, user), self._session_key(shard, kept or "none"))
+        ended = await self._call(_REVOKE_ALL, *keys, user, secrets.token_hex(8), kept)
+        # They have ended with the epoch; this only frees their memory, and may fail.
+        forgotten = (self._call(_REVOKE, self._session_key(shard, digest.decode()), _MARK_MS) for digest in ended)
+        await asyncio.gather(*forgotten, return_exceptions=True)
+        return len(ended)
+
+    async def list(self, user_id: KeyPart) -> tuple[SessionInfo, ...]:
+        """The sessions of a user, the first to end in front."""
+        user = member_text(user_id, "user")
+        listed = await self._listed(self._tokens.shard(user), user)
+        return tuple(SessionInfo.of(facts) for facts in listed.values())
+
+    async def revoke_listed(self, user_id: KeyPart, public_id: str) -> bool:
+        """End the one of a user's sessions that `list` calls so; False when he has none of that name."""
+        user = member_text(user_id, "user")
+        shard = self._tokens.shard(user)
+        for digest, facts in (await self._listed(shard, user)).items():
+            if facts[b"id"] == public_id.encode():
+                return await self._end(shard, digest)
+        return False
+
+    async def _created(self, shard: str, keys: tuple[str, ...], args: tuple[Any, ...]) -> bytes:
+        """Make it, and when the user has too many, do so with the keys of those that he has; when it was made."""
+        others: list[str] = []
+        while True:
+            candidates = [self._session_key(shard, digest) for digest in others]
+            state, *told = await self._call(_CREATE.taking(3 + len(others)), *keys, *candidates, *args, *others)
+            if state == b"made":
+                now_us: bytes = told[0]
+                return now_us
+            others = [digest.decode() for digest in told]
+
+    async def _read(self, token: str, digest: str, idle_ms: int) -> Session | None:
+        for _ in range(_MOST_HOPS):
+            key, epochs = self._session_key(token[:2], digest), self._keys.key("epochs", token[:2])
+            flat = await self._call(_LOAD, key, epochs, idle_ms)
+            if not flat:
+                return None
+            if flat[0] != b"moved":
+                return self._session(token, digest, flat)
+            digest, idle_ms = flat[1].decode(), 0
+            if not flat[2]:
+                await self._reused(token[:2], digest)
+                return None
+        return None
+
+    async def _reused(self, shard: str, successor: str) -> None:
+        """Somebody used a token that had been replaced."""
+        revoked = self._on_reuse == "revoke" and await self._end(shard, successor)
+        if self._on_event is not None:
+            emit(self._on_event, SessionTokenReused(name=self.name, outcome="revoked" if revoked else "reported"))
+
+    async def _end(self, shard: str, digest: str) -> bool:
+        """End a session, or what was made of it."""
+        for _ in range(_MOST_HOPS):
+            reply = await self._call(_REVOKE, self._session_key(shard, digest), _MARK_MS)
+            if not reply:
+                return False
+            if reply[0] == b"ended":
+                if reply[1]:
+                    await self._call(_LIST, self._index(shard, reply[1].decode()), digest)
+                return True
+            digest = reply[1].decode()
+        return False
+
+    async def _listed(self, shard: str, user: str) -> dict[str, dict[bytes, bytes]]:
+        """The fields of a user's sessions by their digests."""
+        index, epochs = self._index(shard, user), self._keys.key("epochs", shard)
+        digests = [digest.decode() for digest in await self._call(_LIST, index)]
+        reads = (self._call(_LOAD, self._session_key(shard, digest), epochs, 0) for digest in digests)
+        found = dict(zip(digests, await asyncio.gather(*reads), strict=True))
+        gone = [digest for digest, flat in found.items() if not flat or flat[0] == b"moved"]
+        if gone:
+            await self._call(_LIST, index, *gone)
+        return {digest: _paired(flat) for digest, flat in found.items() if digest not in gone}
+
+    def _session(self, token: str, digest: str, flat: Sequence[bytes]) -> Session | None:
+        """The session that a hash holds; None and an event when it does not make sense."""
+        facts = _paired(flat)
+        sealed = {name[1:].decode(): facts.pop(name) for name in list(facts) if name.startswith(b":")}
+        try:
+            stored = self._opened(sealed, facts[b"id"].decode())
+            return Session(token, digest, facts, self._decoded(stored), stored)
+        except (CodecError, KeyError, ValueError):
+            if self._on_event is not None:
+                emit(self._on_event, PayloadUndecodable(pattern="SessionStore", name=self.name))
+            return None
+
+    def _encoded(self, data: Mapping[str, Any]) -> dict[str, bytes]:
+        if len(data) > _MOST_FIELDS:
+            raise ValueError(f"a session must hold at most {_MOST_FIELDS} fields, not {len(data)}")
+        return {name: self._codec.encode(value) for name, value in data.items()}
+
+    def _decoded(self, stored: dict[str, bytes]) -> dict[str, Any]:
+        return {name: self._codec.decode(data) for name, data in stored.items()}
+
+    def _sealed(self, fields: dict[str, bytes], public_id: str) -> dict[str, bytes]:
+        """The fields as Redis has them."""
+        seal = self._seal
+        if seal is None:
+            return {f":{name}": data for name, data in fields.items()}
+        return {f":{name}": seal.seal(data, f"{public_id}:{name}") for name, data in fields.items()}
+
+    def _opened(self, fields: dict[str, bytes], public_id: str) -> dict[str, bytes]:
+        seal = self._seal
+        if seal is None:
+            return fields
+        return {name: seal.open(data, f"{public_id}:{name}") for name, data in fields.items()}
+
+    def _places(self, session: Session) -> tuple[str, str]:
+        """The keys of a session and of the epochs that go with it."""
+        shard = session.token[:2]
+        return self._session_key(shard, session._digest), self._keys.key("epochs", shard)  # noqa: SLF001
+
+    def _session_key(self, shard: str, digest: str) -> str:
+        return self._keys.key(f"session:{digest}", shard)
+
+    def _index(self, shard: str, user: str | None) -> str:
+        return self._keys.key(f"user:{check_part(user)}" if user else "user", shard)
+
+    async def _call(self, script: Script, *keys_and_args: str | bytes | int) -> Any:
+        return await script(self._redis, *keys_and_args, deadline=self._deadline)
+
+
+def _flat(pairs: Mapping[str, str | bytes]) -> list[str | bytes]:
+    return [part for pair in pairs.items() for part in pair]
+
+
+def _paired(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _one_of(value: Any, *allowed: str) -> str:
+    if value not in allowed:
+        raise ValueError(f"on_reuse must be one of {', '.join(allowed)}, not {value!r:.80}")
+    return str(value)
+
+
+def _positive(value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"max_sessions must be an int, not {value!r:.80}")
+    if value < 1:
+        raise ValueError(f"max_sessions must be at least 1, not {value}")
+    return value

@@ -1,0 +1,523 @@
+"""SessionStore: a session lives as long as it should, and nothing brings it back afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from aioredis_patterns.client import connect
+from aioredis_patterns.codecs import codec_for
+from aioredis_patterns.embedded import EmbeddedServer
+from aioredis_patterns.errors import CodecError, OutcomeUnknownError, SessionConflictError
+from aioredis_patterns.events import PayloadUndecodable, SessionTokenReused
+from aioredis_patterns.sessions import Session, SessionStore
+from tests.support.faults import Fault, FaultProxy
+from tests.support.waiting import eventually
+
+DATA = {"cart": ["tea", {"n": 2}], "none": None, "zero": 0, "bytes": b"\xff\0", "{|}%:": "odd name"}
+USERS: list[Any] = ["user:42", 42, "{a}|b%:", "Ünïcode\r\n", None]
+
+
+@pytest.fixture
+def store(redis: Redis, name: str) -> SessionStore:
+    return SessionStore(redis, name)
+
+
+async def keys_of(redis: Redis, name: str) -> list[Any]:
+    """What there is in Redis of a store."""
+    return [key async for key in redis.scan_iter(f"arp:{{{name}|*", count=1000)]
+
+
+async def keys_of_sessions(redis: Redis, name: str) -> list[Any]:
+    """The keys of its sessions alone."""
+    return [key async for key in redis.scan_iter(f"arp:{{{name}|*:session:*", count=1000)]
+
+
+@pytest.mark.parametrize("user", USERS)
+async def test_a_session_comes_back(store: SessionStore, user: Any) -> None:
+    """What a session was created with is there when it is loaded, for any user and for none."""
+    session = await store.create(user, DATA)
+    loaded = await store.load(session.token)
+    assert loaded is not None
+    for one in (session, loaded):
+        assert dict(one) == DATA
+        assert one.user_id == (None if user is None else str(user))
+        assert (one.authenticated_at is None) == (user is None)
+        assert one.ends_at - one.created_at == timedelta(seconds=86_400)
+    assert (loaded.token, loaded.public_id, loaded.created_at) == (session.token, session.public_id, session.created_at)
+
+
+async def test_only_changes_are_written(redis: Redis, store: SessionStore) -> None:
+    """What was changed, removed or changed inside is saved, and a session without changes is not sent."""
+    session = await store.create("ada", {"cart": ["tea"], "old": 1, "same": 2})
+    session["cart"].append("milk")
+    session["new"] = None
+    del session["old"]
+    assert await store.save(session)
+    loaded = await store.load(session.token)
+    assert loaded is not None
+    assert dict(loaded) == {"cart": ["tea", "milk"], "same": 2, "new": None}
+    before = await commands(redis)
+    assert await store.save(loaded)
+    assert await commands(redis) == before
+
+
+async def test_two_requests_lose_nothing_of_each_other(store: SessionStore) -> None:
+    """Of two requests that change different fields both changes stay, and what one removed stays removed."""
+    token = (await store.create("ada", {"kept": 0, "removed": 1})).token
+    one, two = await store.load(token), await store.load(token)
+    assert one is not None
+    assert two is not None
+    one["first"] = 1
+    del one["removed"]
+    two["second"] = 2
+    assert await store.save(one)
+    assert await store.save(two)
+    loaded = await store.load(token)
+    assert loaded is not None
+    assert dict(loaded) == {"kept": 0, "first": 1, "second": 2}
+
+
+async def test_a_versioned_store_refuses_what_crossed(redis: Redis, name: str) -> None:
+    """Of two requests that change a session of a versioned store the later is told, and may load and save again."""
+    store = SessionStore(redis, name, versioned=True)
+    token = (await store.create("ada", {"n": 0})).token
+    one, two = await store.load(token), await store.load(token)
+    assert one is not None
+    assert two is not None
+    one["n"], two["m"] = 1, 2
+    assert await store.save(one)
+    with pytest.raises(SessionConflictError):
+        await store.save(two)
+    one["n"] = 3
+    assert await store.save(one)
+    again = await store.load(token)
+    assert again is not None
+    assert dict(again) == {"n": 3}
+
+
+@pytest.mark.parametrize("user", ["ada", None])
+async def test_what_was_revoked_stays_so(redis: Redis, name: str, store: SessionStore, user: str | None) -> None:
+    """A session that was revoked is not found, and no late save, rotation or second end makes it one."""
+    session = await store.create(user, {"n": 1})
+    late = await store.load(session.token)
+    assert late is not None
+    assert await store.revoke(session.token)
+    late["n"] = 2
+    assert not await store.save(late)
+    with pytest.raises(SessionConflictError):
+        await store.rotate(late)
+    assert await store.load(session.token) is None
+    assert not await store.revoke(session)
+    if user is not None:
+        assert await store.list(user) == ()
+    assert [key for key in await keys_of(redis, name) if await redis.pttl(key) < 0] == []
+
+
+MALFORMED: list[Any] = ["", "x", "A" * 44, "A" * 46, "A" * 44 + "=", "A" * 44 + "\n", "Ä" * 45, b"A" * 45, None, 7]
+
+
+@pytest.mark.parametrize("token", MALFORMED)
+async def test_a_malformed_token_is_not_asked_for(redis: Redis, store: SessionStore, token: Any) -> None:
+    """What has not the form of a token is no session, and Redis is not asked."""
+    before = await commands(redis)
+    assert await store.load(token) is None
+    assert await store.revoke(token) is False
+    assert await commands(redis) == before
+
+
+async def test_an_unknown_token_is_never_adopted(redis: Redis, name: str, store: SessionStore) -> None:
+    """A token that the store did not give is no session, and leaves no key."""
+    assert await store.load("A" * 45) is None
+    assert not await store.revoke("A" * 45)
+    assert await keys_of(redis, name) == []
+
+
+async def test_idle_and_lifetime(redis: Redis, name: str) -> None:
+    """A session that is used lives on, and no longer than its lifetime."""
+    store = SessionStore(redis, name, idle=0.4, lifetime=1.2)
+    session, idle = await store.create("ada"), await store.create("ada")
+    while await store.load(session.token) is not None:  # noqa: ASYNC110  # the state is the server's
+        await asyncio.sleep(0.05)
+    seconds, microseconds = await redis.time()
+    lived = datetime.fromtimestamp(seconds + microseconds / 1e6, UTC) - session.created_at
+    assert timedelta(seconds=1.19) < lived < timedelta(seconds=2)
+    assert await store.load(idle.token) is None
+    assert await store.list("ada") == ()
+
+
+async def test_a_load_writes_seldom(redis: Redis, name: str, store: SessionStore) -> None:
+    """A session is prolonged once a tenth of its idle time has passed, and a key without a life gets one."""
+    session = await store.create("ada")
+    (key,) = await keys_of_sessions(redis, name)
+    for before, after in ((1_700_000, 1_700_000), (1_600_000, 1_800_000), (-1, 1_800_000)):
+        await (redis.persist(key) if before < 0 else redis.pexpire(key, before))
+        assert await store.load(session.token)
+        assert after - 5000 < await redis.pttl(key) <= after
+
+
+async def test_a_session_ends_when_it_should_even_without_an_expiry(redis: Redis, name: str) -> None:
+    """A session whose key lost its expiry is none any more when its lifetime is over."""
+    store = SessionStore(redis, name, idle=60, lifetime=0.2)
+    session = await store.create(None)
+    (key,) = await keys_of_sessions(redis, name)
+    await redis.persist(key)
+    await eventually(lambda: _is_none(store, session.token))
+    assert await keys_of(redis, name) == []
+
+
+async def _is_none(store: SessionStore, token: str) -> bool:
+    return await store.load(token) is None
+
+
+async def test_rotation_keeps_the_session(store: SessionStore) -> None:
+    """A rotated session has another token, the same data, end and name, and is saved as before."""
+    session = await store.create("ada", {"n": 1})
+    new = await store.rotate(session)
+    assert new.token != session.token
+    assert (dict(new), new.ends_at, new.public_id) == ({"n": 1}, session.ends_at, session.public_id)
+    assert new.authenticated_at == session.authenticated_at
+    new["n"] = 2
+    assert await store.save(new)
+    loaded = await store.load(new.token)
+    assert loaded is not None
+    assert loaded["n"] == 2
+    assert [info.public_id for info in await store.list("ada")] == [session.public_id]
+
+
+async def test_an_old_token_is_good_for_a_while(redis: Redis, name: str, store: SessionStore) -> None:
+    """A request on its way with the old token reads and saves the rotated session, and does not prolong it."""
+    old = await store.create("ada", {"n": 1})
+    new = await store.rotate(await store.rotate(old))
+    for key in await keys_of_sessions(redis, name):
+        if await redis.hexists(key, "user"):
+            await redis.pexpire(key, 60_000)
+    late = await store.load(old.token)
+    assert late is not None
+    late["n"] = 2
+    assert await store.save(late)
+    keys = [key for key in await keys_of_sessions(redis, name) if await redis.hexists(key, "user")]
+    assert [0 < await redis.pttl(key) <= 60_000 for key in keys] == [True]
+    loaded = await store.load(new.token)
+    assert loaded is not None
+    assert loaded["n"] == 2
+
+
+@pytest.mark.parametrize("on_reuse", ["report", "revoke"])
+async def test_a_token_used_long_after_its_rotation(redis: Redis, name: str, on_reuse: Any) -> None:
+    """A token that is used after its grace is no session, is told of, and ends what was made of it when so wished."""
+    events: list[Any] = []
+    store = SessionStore(redis, name, grace=0, on_reuse=on_reuse, on_event=events.append)
+    old = await store.create("ada")
+    new = await store.rotate(await store.rotate(old))
+    assert await store.load(old.token) is None
+    outcome: Any = "revoked" if on_reuse == "revoke" else "reported"
+    assert events == [SessionTokenReused(name=name, outcome=outcome)]
+    assert (await store.load(new.token) is None) == (on_reuse == "revoke")
+
+
+async def test_of_two_rotations_one_wins(store: SessionStore) -> None:
+    """Of many rotations of one token at a time exactly one gives a session, and the others are told."""
+    session = await store.create("ada")
+    outcomes = await asyncio.gather(*(store.rotate(session) for _ in range(20)), return_exceptions=True)
+    won = [outcome for outcome in outcomes if isinstance(outcome, Session)]
+    assert len(won) == 1
+    assert all(isinstance(outcome, SessionConflictError) for outcome in outcomes if outcome is not won[0])
+    assert len(await store.list("ada")) == 1
+
+
+async def test_a_login_carries_over(store: SessionStore) -> None:
+    """A login begins a session of the user with what the anonymous one held, under another token, and ends that."""
+    anonymous = await store.create(None, {"cart": ["tea"]})
+    session = await store.login(anonymous, "ada")
+    assert (dict(session), session.user_id) == ({"cart": ["tea"]}, "ada")
+    assert session.token != anonymous.token
+    assert await store.load(anonymous.token) is None
+    assert (await store.login(None, "bob")).user_id == "bob"
+
+
+async def test_freshness(store: SessionStore) -> None:
+    """When a user showed who he is is told, and told anew by a verified rotation."""
+    anonymous, session = await store.create(None), await store.create("ada")
+    assert not anonymous.authenticated_within(3600)
+    assert session.authenticated_within(3600)
+    assert not session.authenticated_within(-3600)
+    before = session.authenticated_at
+    verified = await store.rotate(session, verified=True)
+    assert before is not None
+    assert verified.authenticated_at is not None
+    assert verified.authenticated_at >= before
+    loaded = await store.load(verified.token)
+    assert loaded is not None
+    assert loaded.authenticated_at == verified.authenticated_at
+
+
+async def test_all_sessions_of_a_user_end(redis: Redis, name: str, store: SessionStore) -> None:
+    """All sessions of a user end but the one to keep, free their memory, and no other's do."""
+    sessions = [await store.create("ada", {"n": number}) for number in range(5)]
+    other = await store.create("bob")
+    assert await store.revoke_all("ada", keep=sessions[2].token) == 4
+    assert [await store.load(session.token) is not None for session in sessions] == [False, False, True, False, False]
+    assert await store.load(other.token) is not None
+    assert [info.public_id for info in await store.list("ada")] == [sessions[2].public_id]
+    assert len([key for key in await keys_of_sessions(redis, name) if await redis.hexists(key, "user")]) == 2
+    assert await store.revoke_all("ada", keep=other.token) == 1
+    assert await store.revoke_all("ada") == 0
+    assert await store.load(other.token) is not None
+
+
+async def test_the_epoch_alone_ends_sessions(redis: Redis, name: str, store: SessionStore) -> None:
+    """Without the epoch that it was made in a session is none, whatever is left of it."""
+    session = await store.create("ada", {"n": 1})
+    (epochs,) = [key async for key in redis.scan_iter(f"arp:{{{name}|*:epochs")]
+    await redis.hdel(epochs, "ada")
+    assert await store.load(session.token) is None
+    session["n"] = 2
+    assert not await store.save(session)
+    with pytest.raises(SessionConflictError):
+        await store.rotate(session)
+    await store.create("ada")
+    assert await store.load(session.token) is None
+
+
+async def test_the_number_of_sessions_is_bounded(redis: Redis, name: str) -> None:
+    """Of many logins at one time as many live as allowed, the last ones; a dead one takes nobody's place."""
+    store = SessionStore(redis, name, max_sessions=3)
+    sessions = await asyncio.gather(*(store.create("ada") for _ in range(20)))
+    alive = [session for session in sessions if await store.load(session.token) is not None]
+    assert len(alive) == 3 == len(await store.list("ada"))
+    for key in await keys_of_sessions(redis, name):
+        if await redis.hget(key, "id") in {alive[0].public_id, alive[0].public_id.encode()}:
+            await redis.delete(key)
+    new = await store.create("ada")
+    assert [await store.load(each.token) is not None for each in (*alive, new)] == [False, True, True, True]
+
+
+async def test_devices(store: SessionStore) -> None:
+    """A user sees where he is logged in, without a token, and can end one of these by its public name."""
+    first, second = [await store.create("ada", device=device) for device in ("Firefox", "Über-App")]
+    assert {info.public_id: info.device for info in await store.list("ada")} == {
+        first.public_id: "Firefox",
+        second.public_id: "Über-App",
+    }
+    assert not await store.revoke_listed("bob", first.public_id)
+    assert await store.revoke_listed("ada", first.public_id)
+    assert await store.load(first.token) is None
+    assert [info.public_id for info in await store.list("ada")] == [second.public_id]
+
+
+async def test_redis_never_sees_a_token(redis: Redis, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """No token is in a key, a value, a log or a repr, and a pepper makes other hashes."""
+    caplog.set_level(logging.DEBUG)
+    plain, peppered = SessionStore(redis, name), SessionStore(redis, f"{name}:p", pepper=b"secret")
+    sessions = [await store.create("ada", {"n": 1}) for store in (plain, peppered) for _ in range(3)]
+    sessions.append(await plain.rotate(sessions[0]))
+    dump = repr(sessions) + caplog.text
+    for key in await keys_of(redis, name) + await keys_of(redis, f"{name}:p"):
+        kind = await redis.type(key)
+        dump += repr(key) + repr(await (redis.hgetall(key) if kind in {b"hash", "hash"} else redis.zrange(key, 0, -1)))
+    assert all(session.token not in dump and session.token[2:] not in dump for session in sessions)
+    assert await SessionStore(redis, f"{name}:p").load(sessions[3].token) is None
+
+
+async def test_encrypted_sessions(redis: Redis, name: str) -> None:
+    """What a session holds cannot be read in Redis nor moved to another place, and keys can be changed."""
+    events: list[Any] = []
+    old, new = b"o" * 32, b"n" * 32
+    store = SessionStore(redis, name, encryption_keys=[old], on_event=events.append)
+    session = await store.create("ada", {"a": "secret-a", "b": "secret-b"})
+    assert dict((await store.load(session.token)) or {}) == {"a": "secret-a", "b": "secret-b"}
+    (key,) = await keys_of_sessions(redis, name)
+    async with connect(redis_url(redis)) as raw:
+        assert b"secret" not in b"".join((await raw.hgetall(key)).values())
+        changed = SessionStore(redis, name, encryption_keys=[new, old])
+        loaded = await changed.rotate((await changed.load(session.token)) or session)
+        loaded["a"] = "new"
+        assert await changed.save(loaded)
+        assert dict((await changed.load(loaded.token)) or {}) == {"a": "new", "b": "secret-b"}
+        assert await store.load(loaded.token) is None
+        (key,) = [key for key in await keys_of_sessions(redis, name) if await redis.hexists(key, "user")]
+        await raw.hset(key, ":a", await raw.hget(key, ":b"))
+        assert await changed.load(loaded.token) is None
+    assert events == [PayloadUndecodable(pattern="SessionStore", name=name)]
+
+
+async def test_what_cannot_be_read_is_no_session(redis: Redis, name: str) -> None:
+    """A session whose stored bytes do not make sense is none, with one event, and never an error."""
+    events: list[Any] = []
+    store = SessionStore(redis, name, on_event=events.append)
+    session = await store.create("ada", {"n": 1})
+    (key,) = await keys_of_sessions(redis, name)
+    for field, data in ((":n", b"\xff"), (":m", b"{"), ("id", b"\xff"), ("user", b"ada\xff"), ("created", b"x")):
+        right = await redis.hget(key, field)
+        await redis.hset(key, field, data)
+        assert await store.load(session.token) is None
+        await (redis.hdel(key, field) if right is None else redis.hset(key, field, right))
+    assert await store.load(session.token) is not None
+    assert set(map(type, events)) == {PayloadUndecodable}
+
+
+async def test_any_codec(redis: Redis, name: str) -> None:
+    """Values are written by the codec that the store was given, and one it cannot write is refused unsent."""
+    store = SessionStore(redis, name, codec=codec_for(int))
+    session = await store.create("ada", {"n": 1})
+    session["n"] = object()
+    with pytest.raises(CodecError):
+        await store.save(session)
+    with pytest.raises(CodecError):
+        await store.create("ada", {"n": object()})
+    assert dict((await store.load(session.token)) or {}) == {"n": 1}
+
+
+REFUSED: list[dict[str, Any]] = [
+    *({"idle": value} for value in (0, -1, 0.0004, float("nan"), float("inf"), 10**12, "1", True)),
+    *({"lifetime": value} for value in (0, float("nan"), None)),
+    *({"grace": value} for value in (-1, float("nan"))),
+    *({"max_sessions": value} for value in (0, -1, 1.5, True)),
+    *({"encryption_keys": value} for value in ([], [b"short"], b"o" * 32, ["o" * 32])),
+    {"on_reuse": "ignore"},
+    {"name": ""},
+    {"unknown": 1},
+]
+
+
+@pytest.mark.parametrize("options", REFUSED, ids=str)
+async def test_a_store_that_cannot_work_is_refused(pipelined: Redis, options: dict[str, Any]) -> None:
+    """A store whose numbers make no sense is refused when it is made."""
+    with pytest.raises((ValueError, TypeError)):
+        SessionStore(pipelined, **options)
+
+
+async def test_users_and_fields_that_are_none(pipelined: Redis, name: str) -> None:
+    """A user or a field without a usable name is refused before anything is sent."""
+    store = SessionStore(pipelined, name)
+    for user in ("", b"ada", 1.5, True, "x" * 513, "\ud800"):
+        for call in (store.create, store.revoke_all, store.list):
+            with pytest.raises((ValueError, TypeError)):
+                await call(user)  # type: ignore[operator]
+    session = await store.create("ada")
+    with pytest.raises(TypeError):
+        session[7] = 1  # type: ignore[index]
+    with pytest.raises(ValueError, match="at most 1000"):
+        await store.create("ada", {str(number): number for number in range(1001)})
+    with pytest.raises(KeyError):
+        session["missing"]
+
+
+async def test_epochs_do_not_pile_up(pipelined: Redis, name: str) -> None:
+    """Users who never come back leave nothing for longer than others of their shard log in."""
+    store = SessionStore(pipelined, name, lifetime=0.05)
+    shard = store._tokens.shard("ada")
+    lost = [user for user in map(str, range(60_000)) if store._tokens.shard(user) == shard]
+    for user in lost[:8]:
+        await store.create(user)
+    lasting, epochs = SessionStore(pipelined, name), f"arp:{{{name}|{shard}}}:epochs"
+
+    async def all_forgotten() -> bool:
+        await lasting.create("ada")
+        return await pipelined.hlen(epochs) == 1
+
+    await eventually(all_forgotten)
+
+
+@pytest.fixture
+async def proxied(server: EmbeddedServer) -> AsyncIterator[tuple[FaultProxy, Redis]]:
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:
+        yield proxy, redis
+
+
+async def test_lost_replies(proxied: tuple[FaultProxy, Redis], name: str) -> None:
+    """What was executed and lost its reply counts once; only a login does not know, and tells."""
+    proxy, redis = proxied
+    store = SessionStore(redis, name, versioned=True)
+    session = await store.create("ada", {"n": 0})
+    session["n"] = 1
+    proxy.add(Fault("cut_after", "EVALSHA"))
+    assert await store.save(session)
+    proxy.add(Fault("cut_after", "EVALSHA"))
+    new = await store.rotate(session)
+    assert dict((await store.load(new.token)) or {}) == {"n": 1}
+    proxy.add(Fault("cut_after", "EVALSHA"))
+    with pytest.raises(OutcomeUnknownError):
+        await store.create("ada")
+    proxy.add(Fault("cut_after", "EVALSHA"))
+    assert await store.revoke_all("ada") >= 0
+    assert await store.load(new.token) is None
+    assert await store.list("ada") == ()
+
+
+async def test_a_lost_script_is_not_noticed(redis: Redis, store: SessionStore) -> None:
+    """A server that forgot its scripts is not noticed."""
+    session = await store.create("ada", {"n": 0})
+    await redis.script_flush()
+    assert await store.load(session.token) is not None
+
+
+class Crossing:
+    """Requests of one user that cross the end of his sessions."""
+
+    def __init__(self, store: SessionStore, rng: random.Random, handles: list[Session]) -> None:
+        self.store, self.rng, self.handles = store, rng, handles
+        self.ended = False
+
+    async def use(self, session: Session) -> None:
+        """Load, save and rotate a session in some order."""
+        with contextlib.suppress(SessionConflictError):
+            for _ in range(8):
+                await asyncio.sleep(self.rng.random() * 0.002)
+                session = await self.step(session)
+
+    async def step(self, session: Session) -> Session:
+        session["n"] = self.rng.random()
+        step = self.rng.choice(["load", "save", "rotate"])
+        if step == "load":
+            await self.store.load(session.token)
+        elif step == "save" or self.ended:
+            await self.store.save(session)
+        else:
+            session = await self.store.rotate(session)
+            self.handles.append(session)
+        return session
+
+    async def end(self, which: str) -> None:
+        await asyncio.sleep(self.rng.random() * 0.006)
+        if which == "one":
+            await self.store.revoke(self.handles[0])
+        else:
+            await self.store.revoke_all("ada", keep=self.handles[1].token if which == "all but one" else None)
+        self.ended = True
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize(("which", "kept"), [("one", {1, 2}), ("all", set[int]()), ("all but one", {1})])
+async def test_no_session_outlives_its_end(pipelined: Redis, name: str, seed: int, which: str, kept: set[int]) -> None:
+    """However loads, saves and rotations of a user's sessions cross their end, none of those that ended lives."""
+    store = SessionStore(pipelined, name, grace=60)
+    for run in range(10):
+        handles = [await store.create("ada", {"n": 0}) for _ in range(3)]
+        public = [handle.public_id for handle in handles]
+        crossing = Crossing(store, random.Random(f"{seed} {run}"), handles)
+        await asyncio.gather(crossing.end(which), *map(crossing.use, handles[:]))
+        alive = {each.public_id for each in handles if await store.load(each.token) is not None}
+        assert alive <= {public[number] for number in kept}
+        assert {info.public_id for info in await store.list("ada")} == alive
+        await store.revoke_all("ada")
+
+
+async def commands(redis: Redis) -> int:
+    """How many scripts the server was asked for."""
+    stats = await redis.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval"))
+
+
+def redis_url(redis: Redis) -> str:
+    known = redis.connection_pool.connection_kwargs
+    return f"redis://{known['host']}:{known['port']}"
