@@ -6,8 +6,9 @@
 | a rate with bursts, a window, an even pace | `rate_limits` | `TokenBucket`, `Gcra`, `FixedWindow` ... |
 | a value loaded once, and kept for a while | `caches` | `Cache`, `NearCache`, `WriteThrough` ... |
 | work handed to whoever has time, none of it lost | `queues` | `Queue`, `PriorityQueue`, `Worker` ... |
+| what happened, for all who want to know | `streams` | `EventLog`, `ConsumerGroup` |
 | who is how far ahead, of all or of a day | `leaderboards` | `Leaderboard`, `PeriodicLeaderboard` |
-| how many, exactly or nearly | `counters` | `Counter`, `ShardedCounter`, `UniqueCounter` |
+| how many, exactly or nearly, and of each day | `counters` | `Counter`, `UniqueCounter`, `Activity` ... |
 | who is new, what has which tags, who follows whom | `collections` | `UniqueSet`, `TagIndex`, `SocialGraph` |
 | things with parts that change one by one | `documents` | `Record`, `Document` |
 | who is logged in, and what he had in his basket | `sessions` | `SessionStore`, `Session` |
@@ -56,6 +57,8 @@ from aioredis_patterns.collections import (
     UniqueSet,
 )
 from aioredis_patterns.counters import (
+    Activity,
+    Cohort,
     Counter,
     Estimate,
     ShardedCounter,
@@ -150,8 +153,18 @@ from aioredis_patterns.sessions import (
     SessionInfo,
     SessionStore,
 )
+from aioredis_patterns.streams import (
+    ConsumerGroup,
+    DeadEntries,
+    DeadEntry,
+    Entry,
+    EntryDelivery,
+    EventLog,
+    GroupStats,
+)
 
 __all__ = (
+    "Activity",
     "Ban",
     "Bans",
     "Barrier",
@@ -160,10 +173,14 @@ __all__ = (
     "Cache",
     "Cached",
     "CodecError",
+    "Cohort",
     "CompositeLimit",
     "ConcurrencyLimit",
+    "ConsumerGroup",
     "Counter",
     "DELETED",
+    "DeadEntries",
+    "DeadEntry",
     "DeadLetter",
     "DeadLetters",
     "DeadWrite",
@@ -175,7 +192,10 @@ __all__ = (
     "EmbeddedCluster",
     "EmbeddedSentinel",
     "EmbeddedServer",
+    "Entry",
+    "EntryDelivery",
     "Estimate",
+    "EventLog",
     "Explanation",
     "FairLock",
     "Fallback",
@@ -185,6 +205,7 @@ __all__ = (
     "Flag",
     "FlagChange",
     "Gcra",
+    "GroupStats",
     "Latch",
     "LeaderElection",
     "Leaderboard",

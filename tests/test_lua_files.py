@@ -46,6 +46,8 @@ LASTING = {
     "counter_add": "INCRBY leaves the expiry of a counter that is there; without a ttl it was told to last",
     "tag_index_add": "an index keeps its items until they are removed",
     "social_graph_follow": "a graph keeps its people until they are not followed any more",
+    "log_append": "a log keeps its entries until it is trimmed; one with an age expires",
+    "pending": "dead letters stay until they are replayed or dropped; every caller of let_go sets the expiry",
     "session_save": "a change of fields leaves the expiry of a session that is there",
     "record_update": "a change of fields leaves the expiry of a record that is there",
     "record_increment": "a change of a field leaves the expiry of a record that is there",
@@ -71,7 +73,8 @@ UNLISTED = re.compile(r"--   (?:none|any number of .*|for each .*|\d+\.\. \w+ +\
 LOCALS = re.compile(r"^local ([\w, ]+) = (.*\b(?:KEYS|ARGV)\[\d.*)$", re.MULTILINE)
 ITEM = re.compile(r"\b(KEYS|ARGV)\[(\d+)\]")
 
-CALL = re.compile(r"redis\.p?call\('([A-Z]+)'(?:, *([^,()]+))?")
+BEFORE_THE_KEY = r"'(?:CREATE|DELCONSUMER|GROUPS|CONSUMERS)', *|'GROUP',[^()]*'STREAMS', *"
+CALL = re.compile(rf"redis\.p?call\('([A-Z]+)'(?:, *(?:{BEFORE_THE_KEY})?([^,()]+))?")
 INPUTS = re.compile(r"\bfunction \w*\(([^)]*)\)|\bfor \w+, (\w+) in ipairs\(KEYS\)")  # what a name may come from
 KEYLESS = {"INFO", "PUBLISH", "TIME"}
 CREATING = {

@@ -54,6 +54,11 @@ class Calendar:
             start = stop
         return Period(start, stop)
 
+    def of(self, day: date) -> Period:
+        """The period that a date of this time zone belongs to."""
+        first = self._first(day)
+        return Period(self._begin(first), self._begin(self._next(first)))
+
     def _first(self, day: date) -> date:
         if self._per == "month":
             return day.replace(day=1)

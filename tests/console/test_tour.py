@@ -19,6 +19,7 @@ from aioredis_patterns.console.tour import (
     caches,
     composite,
     concurrency,
+    counters,
     documents,
     flags,
     leaderboards,
@@ -36,6 +37,7 @@ from aioredis_patterns.console.tour.crew import PROCESSES, Crew, CrewError, crew
 from aioredis_patterns.console.tour.locks import Hold
 from aioredis_patterns.console.tour.perform import clean, perform
 from aioredis_patterns.console.tour.step import Check, Outcome, Stage, Step
+from aioredis_patterns.counters import Estimate
 from aioredis_patterns.embedded import EmbeddedServer, embedded_cluster
 from aioredis_patterns.leaderboards import RankedMember
 from aioredis_patterns.queues import DeadLetter
@@ -213,6 +215,10 @@ async def test_a_tour_without_a_server_says_so(own_server: EmbeddedServer) -> No
         pytest.param(leaderboards.judge(9, BOARD, BOARD[:1], BOARD), 1, id="the periods differ"),
         pytest.param(leaderboards.judge(9, BOARD[::-1], BOARD[::-1], BOARD[::-1]), 1, id="the worst is first"),
         pytest.param(leaderboards.judge(9, BOARD, BOARD, []), 1, id="no neighbours"),
+        pytest.param(counters.judge([200, 300], Estimate(990, 8.1), [1000, 500]), 0, id="good counters"),
+        pytest.param(counters.judge([200, 301], Estimate(990, 8.1), [1000, 500]), 1, id="more was sold than there is"),
+        pytest.param(counters.judge([500], Estimate(960, 7.8), [1000, 500]), 1, id="an estimate is too far off"),
+        pytest.param(counters.judge([500], Estimate(990, 8.1), [1001, 500]), 1, id="somebody was active twice"),
         pytest.param(documents.judge(USER, DOCUMENT, [True, False]), 0, id="good records"),
         pytest.param(documents.judge(replace(USER, logins=199), DOCUMENT, [True]), 1, id="a login is lost"),
         pytest.param(documents.judge(replace(USER, mood=None), DOCUMENT, [True]), 1, id="another field is lost"),

@@ -28,7 +28,17 @@ _HARMLESS: Final = (
     *("PFCOUNT KEY", "SINTER KEY", "SUNION KEY", "SMEMBERS KEY", "SISMEMBER KEY member"),
     *("SRANDMEMBER KEY", "SREM KEY member", "SSCAN KEY 0"),
     *("ZRANK KEY member", "ZCARD KEY", "ZCOUNT KEY 0 0", "ZRANGEBYSCORE KEY 0 0", "SCARD KEY"),
-    *("GETBIT KEY 0", "BITCOUNT KEY", "XREVRANGE KEY + - COUNT 1"),
+    *("GETBIT KEY 0", "BITCOUNT KEY", "BITOP OR KEY KEY", "STRLEN KEY", "XREVRANGE KEY + - COUNT 1"),
+    *(
+        "XRANGE KEY - + COUNT 1",
+        "XLEN KEY",
+        "XDEL KEY 0-1",
+        "XTRIM KEY MAXLEN 1",
+        "XPENDING KEY group",
+        "XINFO GROUPS KEY",
+    ),
+    *("XACK KEY group 0-1", "XCLAIM KEY group me 0 0-1", "XGROUP DELCONSUMER KEY group me"),
+    "XREADGROUP GROUP group me STREAMS KEY >",
     *("HLEN KEY", "HPEXPIRE KEY 1000 FIELDS 1 field"),
     *("PUBLISH CHANNEL nothing",),
 )

@@ -8,6 +8,7 @@ from . import (
     caches,
     composite,
     concurrency,
+    counters,
     documents,
     flags,
     leaderboards,
@@ -39,6 +40,7 @@ STEPS: Final[tuple[Step, ...]] = (
     stores.STEP,
     queues.STEP,
     leaderboards.STEP,
+    counters.STEP,
     flags.STEP,
     documents.STEP,
 )

@@ -1,0 +1,366 @@
+"""ConsumerGroup: each entry is handled by each group, whoever dies, and what cannot be handled is put aside."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from aioredis_patterns.client import connect
+from aioredis_patterns.codecs import codec_for
+from aioredis_patterns.embedded import EmbeddedServer
+from aioredis_patterns.errors import OutcomeUnknownError
+from aioredis_patterns.streams import ConsumerGroup, EventLog, GroupStats
+from tests.support.faults import Fault, FaultProxy
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def log(redis: Redis, name: str) -> EventLog[Any]:
+    return EventLog(redis, name)
+
+
+async def drained(group: ConsumerGroup[Any], consumer: str = "worker") -> list[Any]:
+    """The payloads of all that can be claimed, each acknowledged."""
+    found = []
+    while delivery := await group.claim(consumer, timeout=0):
+        found.append(delivery.payload)
+        assert await delivery.ack()
+    return found
+
+
+async def test_each_group_gets_each_entry(log: EventLog[Any]) -> None:
+    """Every group gets every entry in its order, once; consumers of a group share them."""
+    await log.append_many(range(20))
+    one, two = ConsumerGroup(log, "one"), ConsumerGroup(log, "two {x}\n")
+    delivery = await one.claim("a", timeout=0)
+    assert delivery is not None
+    assert (delivery.payload, delivery.attempt, delivery.id) == (0, 1, delivery.entry.id)
+    assert await drained(one, "b") == list(range(1, 20))
+    assert await delivery.ack()
+    assert not await delivery.ack()
+    assert await drained(two) == list(range(20))
+    assert await one.stats() == GroupStats(0, 0, 0, None)
+
+
+@pytest.mark.parametrize(("start", "expected"), [("0", [1, 2, 3]), ("$", [3]), ("time", [3])])
+async def test_where_a_group_begins(log: EventLog[Any], start: Any, expected: list[int]) -> None:
+    """A group begins at the start, at the end, at an id or at a time, and later goes on where it was."""
+    await log.append_many([1, 2])
+    group = ConsumerGroup(log, "g", start=datetime.now(UTC) + timedelta(hours=1) if start == "time" else start)
+    if start == "time":
+        group = ConsumerGroup(log, "g", start=(await log.range())[1].id)
+    assert await group.claim("x", timeout=0) is None or start == "0"
+    await log.append(3)
+    group = ConsumerGroup(log, "g", start="0", visibility=0.05)
+    seen: list[Any] = []
+
+    async def all_seen() -> bool:
+        seen.extend(await drained(group))
+        return sorted(seen) == expected
+
+    await eventually(all_seen)
+
+
+async def test_a_waiting_consumer_is_woken(redis: Redis, log: EventLog[Any]) -> None:
+    """Who waits for an entry gets it when it is appended, and None when his time is over."""
+    group = ConsumerGroup(log, "g")
+    assert await group.claim("w", timeout=0.05) is None
+    waiting = asyncio.create_task(group.claim("w", timeout=20))
+    waiters = f"arp:{{{log.name}|0}}:waiters"
+    await eventually(lambda: redis.zcard(waiters))
+    began = asyncio.get_running_loop().time()
+    await log.append("new")
+    delivery = await waiting
+    assert delivery is not None
+    assert delivery.payload == "new"
+    assert asyncio.get_running_loop().time() - began < 1
+
+
+async def test_what_was_given_back_comes_again(log: EventLog[Any]) -> None:
+    """An entry that was given back comes again after its delay, its attempt counted; one handed back, uncounted."""
+    group = ConsumerGroup(log, "g")
+    await log.append("x")
+    first = await group.claim("a", timeout=0)
+    assert first is not None
+    assert await first.nack(delay=0.2)
+    assert not await first.ack()
+    assert await group.claim("b", timeout=0) is None
+    second = await group.claim("b", timeout=5)
+    assert second is not None
+    assert second.attempt == 2
+    assert await second.hand_back()
+    third = await group.claim("c", timeout=0)
+    assert third is not None
+    assert third.attempt == 2
+    assert await third.extend(60)
+    assert not await second.extend()
+    assert await third.ack()
+
+
+async def test_a_dead_consumer(log: EventLog[Any]) -> None:
+    """What a consumer held that died is delivered to another when its time is over, and the first one is told."""
+    group = ConsumerGroup(log, "g", visibility=0.2)
+    await log.append_many(range(3))
+    dead = await group.claim_many(3, "dead")
+    assert await group.claim("other", timeout=0) is None
+    again = [await group.claim("other", timeout=5) for _ in range(3)]
+    assert [(each.payload, each.attempt) for each in again if each] == [(0, 2), (1, 2), (2, 2)]
+    assert [await each.ack() for each in dead] == [False] * 3
+    assert [await each.ack() for each in again if each] == [True] * 3
+
+
+async def test_a_long_handler_keeps_its_entry(log: EventLog[Any]) -> None:
+    """A handler that takes longer than the visibility keeps its entry, at its first attempt."""
+    group = ConsumerGroup(log, "g", visibility=0.15)
+    await log.append("x")
+    delivery = await group.claim("a", timeout=0)
+    assert delivery is not None
+    async with delivery:
+        assert await group.claim("b", timeout=0.5) is None
+        assert not delivery.lost
+    assert await group.stats() == GroupStats(0, 0, 0, None)
+
+
+async def test_held_longer(log: EventLog[Any]) -> None:
+    """An entry that is held for longer than the visibility comes again when that time is over."""
+    group = ConsumerGroup(log, "g", visibility=0.1)
+    await log.append("x")
+    delivery = await group.claim("a", timeout=0)
+    assert delivery is not None
+    assert await delivery.extend(0.5)
+    assert await group.claim("b", timeout=0.3) is None
+    assert await group.claim("b", timeout=5) is not None
+
+
+async def test_poison(log: EventLog[Any]) -> None:
+    """What fails too often, is rejected, or kills its consumers becomes a dead letter, and can be tried again."""
+    group = ConsumerGroup(log, "g", visibility=0.05, max_deliveries=2)
+    ids = await log.append_many(["fails", "rejected", "kills"])
+    while delivery := await group.claim("w", timeout=1):
+        if delivery.payload == "fails":
+            with contextlib.suppress(ZeroDivisionError):
+                async with delivery:
+                    raise ZeroDivisionError("zero")
+        elif delivery.payload == "rejected":
+            assert await delivery.reject("no such address")
+    letters = {letter.payload: letter for letter in await group.dead.list()}
+    assert {payload: (each.reason, each.attempts) for payload, each in letters.items()} == {
+        "fails": ("ZeroDivisionError: zero", 2),
+        "rejected": ("no such address", 1),
+        "kills": ("delivered 2 times", 2),
+    }
+    assert [letters[payload].entry_id for payload in ("fails", "rejected", "kills")] == ids
+    assert await group.dead.drop(letters["kills"].id) == 1
+    assert await group.dead.replay(letters["fails"].id) == 1
+    assert await group.dead.replay() == 1
+    again = await group.claim_many(5, "w", timeout=0)
+    assert {(each.payload, each.attempt) for each in again} == {("fails", 1), ("rejected", 1)}
+    assert await group.dead.list() == []
+
+
+async def test_undecodable_entries(redis: Redis, name: str) -> None:
+    """What cannot be read is a dead letter at once, and does not hold up the others."""
+    log: EventLog[int] = EventLog(redis, name, codec=codec_for(int))
+    await log.append(1)
+    await redis.xadd(f"arp:{{{name}|0}}:log", {"payload": b'"text"'})
+    await redis.xadd(f"arp:{{{name}|0}}:log", {"other": b"x"})
+    await log.append(2)
+    group = ConsumerGroup(log, "g")
+    assert [each.payload for each in await group.claim_many(10, "w", timeout=0)] == [1, 2]
+    letters = await group.dead.list()
+    assert [(letter.body, letter.attempts, letter.payload) for letter in letters] == [
+        (b'"text"', 1, None),
+        (b"", 1, None),
+    ]
+    assert all(letter.reason.startswith("undecodable") for letter in letters)
+
+
+async def test_entries_trimmed_under_a_consumer(log: EventLog[Any]) -> None:
+    """An entry that was trimmed while it was in hand is not delivered again, and holds up nothing."""
+    group = ConsumerGroup(log, "g", visibility=0.05)
+    await log.append_many(range(3))
+    held = await group.claim_many(3, "dead")
+    await log.trim(maxlen=1)
+    assert await group.dead.replay() == 0
+    again = await group.claim("w", timeout=5)
+    assert again is not None
+    assert again.payload == 2
+    assert await again.ack()
+    await eventually(lambda: _nothing_pending(group))
+    assert not await held[0].ack()
+
+
+async def _nothing_pending(group: ConsumerGroup[Any]) -> bool:
+    await group.claim("w", timeout=0)
+    return (await group.stats()).pending == 0
+
+
+async def test_a_group_that_was_flushed_heals(redis: Redis, log: EventLog[Any]) -> None:
+    """A group that a flush took away is made anew, and misses nothing of the new log."""
+    group = ConsumerGroup(log, "g", start="$")
+    assert await group.claim("w", timeout=0) is None
+    waiting = asyncio.create_task(group.claim("w", timeout=20))
+    await eventually(lambda: redis.zcard(f"arp:{{{log.name}|0}}:waiters"))
+    await redis.delete(f"arp:{{{log.name}|0}}:log")
+    assert await group.claim("w", timeout=0) is None
+    await log.append("new")
+    delivery = await waiting
+    assert delivery is not None
+    assert delivery.payload == "new"
+
+
+async def test_consumers_that_are_gone(redis: Redis, log: EventLog[Any]) -> None:
+    """A consumer that holds nothing is forgotten after a while, one that holds something is not, and loses nothing."""
+    group = ConsumerGroup(log, "g", visibility=0.1)
+    await log.append_many(range(2))
+    for consumer in ("done", "holds"):
+        delivery = await group.claim(consumer, timeout=0)
+        assert delivery is not None
+        if consumer == "done":
+            await delivery.ack()
+    assert await group.reap(idle=60) == 0
+
+    async def reaped() -> bool:
+        return await group.reap(idle=0.001) == 1
+
+    await eventually(reaped)
+    again = await group.claim("renamed", timeout=5)
+    assert again is not None
+    assert again.payload == 1
+
+
+async def test_order_within_a_partition(pipelined: Redis, name: str) -> None:
+    """Each partition of a log gives one entry at a time, also when its handler fails, so keys keep their order."""
+    log: EventLog[int] = EventLog(pipelined, name, partitions=3)
+    group, rng = ConsumerGroup(log, "g", visibility=5, max_deliveries=100), random.Random(3)
+    seen: list[tuple[str | None, int]] = []
+    active: set[int] = set()
+
+    async def work(consumer: str) -> None:
+        async for delivery in group.deliveries(consumer):
+            with contextlib.suppress(ArithmeticError):
+                async with delivery:
+                    assert delivery.entry.partition not in active
+                    active.add(delivery.entry.partition)
+                    await asyncio.sleep(rng.random() * 0.002)
+                    active.discard(delivery.entry.partition)
+                    if rng.random() < 0.3:
+                        raise ArithmeticError
+                    seen.append((delivery.entry.key, delivery.payload))
+
+    workers = [asyncio.create_task(work(f"w{number}")) for number in range(5)]
+    for number in range(60):
+        await log.append(number, key=number % 7)
+    await eventually(lambda: len(seen) == 60, timeout=20)
+    for worker in workers:
+        worker.cancel()
+    await asyncio.gather(*workers, return_exceptions=True)
+    for key in range(7):
+        assert [number for each, number in seen if each == str(key)] == list(range(key, 60, 7))
+
+
+async def test_cancelled_claims_lose_nothing(pipelined: Redis, name: str) -> None:
+    """Whenever claims are cancelled, what they got is delivered to others, at its first attempt."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group, rng, found = ConsumerGroup(log, "g"), random.Random(1), []
+    await log.append_many(range(100))
+    for number in range(300):
+        claim = asyncio.create_task(group.claim(f"w{number % 3}", timeout=0))
+        for _ in range(rng.randrange(30)):
+            await asyncio.sleep(0)
+        claim.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            if delivery := await claim:
+                found.append((delivery.payload, delivery.attempt))
+                await delivery.ack()
+
+    async def all_found() -> bool:
+        while delivery := await group.claim("last", timeout=0):
+            found.append((delivery.payload, delivery.attempt))
+            await delivery.ack()
+        return len(found) == 100
+
+    await eventually(all_found)
+    assert sorted(found) == [(number, 1) for number in range(100)]
+
+
+@pytest.fixture
+async def proxied(server: EmbeddedServer) -> AsyncIterator[tuple[FaultProxy, Redis]]:
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:
+        yield proxy, redis
+
+
+async def test_lost_replies(proxied: tuple[FaultProxy, Redis], name: str) -> None:
+    """A claim whose reply was lost strands nothing, and an end whose reply was lost has happened."""
+    proxy, redis = proxied
+    log: EventLog[int] = EventLog(redis, name)
+    group = ConsumerGroup(log, "g")
+    await log.append_many(range(3))
+    await group.claim("w", timeout=0)
+    proxy.add(Fault("cut_after", "EVALSHA"))
+    with pytest.raises(OutcomeUnknownError):
+        await group.claim("w", timeout=0)
+    again = await group.claim("w", timeout=5)
+    assert again is not None
+    assert again.attempt == 1
+    proxy.add(Fault("cut_after", "EVALSHA"))
+    assert await again.ack()
+    other = await group.claim("w", timeout=5)
+    assert other is not None
+    proxy.add(Fault("cut_after", "EVALSHA"))
+    assert await other.reject("no")
+    assert {again.payload, other.payload} == {1, 2}
+    assert len(await group.dead.list()) == 1
+
+
+async def test_a_block_that_ends_badly(log: EventLog[Any]) -> None:
+    """What a block raises goes on; a cancelled one hands its entry back uncharged, and one that said so stays ended."""
+    group = ConsumerGroup(log, "g")
+    await log.append("x")
+    delivery = await group.claim("w", timeout=0)
+    assert delivery is not None
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01), delivery:
+            await asyncio.sleep(10)
+    delivery = await group.claim("w", timeout=5)
+    assert delivery is not None
+    assert delivery.attempt == 1
+    async with delivery:
+        assert await delivery.nack()
+    delivery = await group.claim("w", timeout=5)
+    assert delivery is not None
+    assert delivery.attempt == 2
+
+
+REFUSED: list[dict[str, Any]] = [
+    *({"visibility": value} for value in (0, -1, float("nan"), float("inf"), None)),
+    *({"max_deliveries": value} for value in (0, -1)),
+    *({"start": value} for value in ("", "x", "+", "-")),
+    {"name": ""},
+    {"unknown": 1},
+]
+
+
+@pytest.mark.parametrize("options", REFUSED, ids=str)
+async def test_a_group_that_cannot_work_is_refused(log: EventLog[Any], options: dict[str, Any]) -> None:
+    """A group whose arguments make no sense is refused when it is made."""
+    with pytest.raises((ValueError, TypeError)):
+        ConsumerGroup(log, **{"name": "g"} | options)
+
+
+async def test_no_key_is_left_without_a_reason(redis: Redis, log: EventLog[Any]) -> None:
+    """Beside the log and its dead letters every key of a group has an expiry."""
+    group = ConsumerGroup(log, "g", max_deliveries=2)
+    await log.append_many(range(4))
+    for number, delivery in enumerate(await group.claim_many(4, "w", timeout=0)):
+        await [delivery.ack, delivery.nack, delivery.extend, lambda each=delivery: each.reject("no")][number]()
+    assert await group.claim("w", timeout=0.01) is not None
+    keys = [str(key) async for key in redis.scan_iter(f"arp:{{{log.name}|*", count=1000) if await redis.pttl(key) < 0]
+    assert sorted(key.partition("}:")[2].strip("'") for key in keys) == ["dead:g", "log"]
