@@ -72,33 +72,24 @@ class Waiter:
 
 
 @final
-class Waiting:
+class Waiting(dict[str, dict[Waiter, None]]):
     """The lines of one client on one event loop, by the lock's key."""
 
-    __slots__ = ("_lines",)
-
-    def __init__(self) -> None:
-        self._lines: dict[str, dict[Waiter, None]] = {}
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._lines
-
-    def __len__(self) -> int:
-        return len(self._lines)
+    __slots__ = ()
 
     def join(self, key: str, waiter: Waiter) -> None:
         """Stand at the end of the line."""
-        line = self._lines.setdefault(key, {})
+        line = self.setdefault(key, {})
         waiter.first = not line
         line[waiter] = None
 
     def leave(self, key: str, waiter: Waiter, *, holding: bool) -> bool:
         """Leave the line, with the lock or without it; whether others remain, the next of whom is the first now."""
-        line = self._lines[key]
+        line = self[key]
         del line[waiter]
         waiter.gone = not holding
         if not line:
-            del self._lines[key]
+            del self[key]
             return False
         if waiter.first:
             heir = next(iter(line))
@@ -108,10 +99,10 @@ class Waiting:
 
     def first(self, key: str) -> Waiter:
         """Who is served next, in a line that there is."""
-        return next(iter(self._lines[key]))
+        return next(iter(self[key]))
 
     def fail(self, key: str, error: Exception) -> None:
         """Tell everybody in the line at once, so that none has to find out by a deadline of its own."""
-        for waiter in self._lines.get(key, ()):
+        for waiter in self.get(key, ()):
             waiter.failure = error
             waiter.bell.ring()

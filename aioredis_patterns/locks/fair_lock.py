@@ -22,12 +22,11 @@ from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.locks.lease import Lease, OnLost, Terms
 from aioredis_patterns.locks.lock import INSPECT, RENEW
 from aioredis_patterns.locks.owner import LockOwner, read_owner
-from aioredis_patterns.locks.queued_lock import ADMITTING, Line, QueuedLock, Turn
+from aioredis_patterns.locks.queued_lock import BREAK, Line, QueuedLock, Turn
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
 __all__ = ("FairLock",)
 
-_BREAK: Final = Script(__package__, "fair_lock_break", keys=5, fragments=ADMITTING, lease=True)
 _PLACE: Final = Script(__package__, "fair_lock_place", repeatable=True, lease=True)
 
 
@@ -124,4 +123,4 @@ class FairLock(QueuedLock):
 
     async def force_release(self) -> bool:
         """Take the lock from whoever holds it; whether it was held. Its holder is told at its next renewal."""
-        return bool(await _BREAK(self.terms.redis, *self.line.keys))
+        return bool(await BREAK(self.terms.redis, *self.line.keys))

@@ -23,7 +23,7 @@ from redis.exceptions import ResponseError
 from aioredis_patterns._core.durations import ttl_ms
 from aioredis_patterns._core.keys import PREFIX, Keys, slot
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns.client.attach import is_cluster
+from aioredis_patterns.client.attach import is_cluster, link_of
 from aioredis_patterns.errors import LockLostError
 from aioredis_patterns.types import AnyRedis, Seconds
 
@@ -92,9 +92,9 @@ class FenceGuard:
             OutcomeUnknownError: The reply was lost; the write may have been executed, once.
             redis.exceptions.ResponseError: The script failed.
         """
-        guarded = self._checked(fence, script, keys)
+        link, guarded = link_of(self._redis), self._checked(fence, script, keys)
         try:
-            return await guarded(self._redis, self._key, *keys, fence, self._ttl_ms, *args)
+            return await guarded.on(link, self._key, *keys, fence, self._ttl_ms, *args)
         except ResponseError as error:
             if not str(error).startswith(_REFUSED):
                 raise

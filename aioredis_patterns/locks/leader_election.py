@@ -22,7 +22,7 @@ from typing import Final, final
 from redis.exceptions import RedisError
 
 from aioredis_patterns._core.durations import lease_ms, timeout_seconds
-from aioredis_patterns._core.keys import PREFIX
+from aioredis_patterns._core.keys import PREFIX, check_name
 from aioredis_patterns._core.tasks import BackgroundTasks, shielded
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.subscriptions import Bell
@@ -102,6 +102,7 @@ class LeaderElection:
     ) -> None:
         self.name = name
         self._redis = redis
+        check_name(prefix, "prefix")
         # A prefix of its own: a lock may have the same name as an office.
         self._lock = Lock(redis, name, lease=lease, on_lost=self._look, prefix=f"{prefix}:office")
         self._margin = lease_ms(lease) / 1000 * _MARGIN

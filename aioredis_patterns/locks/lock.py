@@ -184,7 +184,7 @@ class Lock(Entering[Lease]):
         return self._new_lease(link_of(self._terms.redis), token, fence, sent)
 
     async def _try(self, link: Link, deadline: float) -> Lease | None:
-        token, owner = next_token(), describe_owner()
+        token, owner = next_token(), describe_owner(link.loop)
         try:
             sent = monotonic()
             try:
@@ -234,7 +234,7 @@ class Lock(Entering[Lease]):
     async def _wait(self, link: Link, started: float, limit: float | None) -> Lease:
         """Stand in the line of this client, and leave it with the lock or without anything."""
         waiting, key = link.companion(Waiting), self._key
-        waiter = Waiter(next_token(), describe_owner(), self._terms.lease_ms, started)
+        waiter = Waiter(next_token(), describe_owner(link.loop), self._terms.lease_ms, started)
         waiting.join(key, waiter)
         timer = asyncio.timeout(None if limit is None else started + limit - monotonic())
         try:
@@ -287,7 +287,9 @@ class Lock(Entering[Lease]):
         cooldown = self._cooldown(lease) if self._min_hold_ms else ()
         try:
             try:
-                return await self._free(link, lease.token, cooldown)
+                if self._key in link.companion(Waiting):
+                    return await self._pass_on(link, lease.token, cooldown)
+                return bool(await _RELEASE.on(link, self._key, self._waiters, lease.token, *cooldown))
             except OutcomeUnknownError:
                 return await self._free_again(link, lease.token, cooldown)
         except asyncio.CancelledError:
@@ -295,12 +297,12 @@ class Lock(Entering[Lease]):
             await quietly(shielded(self._free_again(link, lease.token, cooldown), link.deadline + _SOON))
             raise
 
-    async def _free(self, link: Link, token: str, cooldown: tuple[int, ...]) -> bool:
-        waiting = link.companion(Waiting)
-        if self._key in waiting and not cooldown and self._acquire is _ACQUIRE:
-            return await self._hand_over(link, token, waiting.first(self._key))
-        if self._key in waiting:
-            waiting.first(self._key).ask()
+    async def _pass_on(self, link: Link, token: str, cooldown: tuple[int, ...]) -> bool:
+        """Free the lock while tasks of this client wait for it."""
+        heir = link.companion(Waiting).first(self._key)
+        if not cooldown and self._acquire is _ACQUIRE:
+            return await self._hand_over(link, token, heir)
+        heir.ask()
         return bool(await _RELEASE.on(link, self._key, self._waiters, token, *cooldown))
 
     def _cooldown(self, lease: Lease) -> tuple[int, ...]:

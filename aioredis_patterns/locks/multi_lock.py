@@ -209,7 +209,7 @@ class _Group:
 
     async def ask(self, link: Link, token: str, fence: int, deadline: float, *place: str | int) -> int:
         """Ask for the names of this group, under this fence at least."""
-        owner, lease_ms = describe_owner(), self.terms.lease_ms
+        owner, lease_ms = describe_owner(link.loop), self.terms.lease_ms
         answer: int = await self._acquire.on(
             link, *self._keys, token, lease_ms, owner, fence, *place, deadline=deadline
         )

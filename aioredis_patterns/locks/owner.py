@@ -63,8 +63,8 @@ def next_token() -> str:
     return f"{_process.prefix}{next(_process.numbers):x}"
 
 
-def describe_owner() -> str | bytes:
-    """The task that runs, as `read_owner` reads it from a lock's value."""
-    task = asyncio.current_task()
-    text = f"{_process.owner} {int(time.time())} {task.get_name() if task else '-':.100}"
+def describe_owner(loop: asyncio.AbstractEventLoop) -> str | bytes:
+    """The task that runs on this loop, as `read_owner` reads it from a lock's value."""
+    task = asyncio.current_task(loop)
+    text = f"{_process.owner} {int(time.time())} {task.get_name()[:100] if task else '-'}"
     return text if text.isascii() else text.encode(errors="replace")

@@ -23,7 +23,7 @@ from aioredis_patterns.locks.lease import Lease, Terms
 from aioredis_patterns.locks.owner import describe_owner, next_token
 from aioredis_patterns.types import Seconds
 
-__all__ = ("ADMITTING", "Line", "Mode", "QueuedLock", "READING", "Turn")
+__all__ = ("ADMITTING", "BREAK", "Line", "Mode", "QueuedLock", "READING", "Turn")
 
 Mode: TypeAlias = Literal["w", "r", "u"]
 """To write alone, to read with others, or to write with a token that reads."""
@@ -36,6 +36,9 @@ _RELEASE: Final = Script(__package__, "queued_lock_release", keys=5, fragments=A
 _UNDO: Final = Script(__package__, "queued_lock_undo", keys=5, fragments=ADMITTING, repeatable=True, lease=True)
 READING: Final = Script(__package__, "queued_lock_renew", fragments=ADMITTING, repeatable=True, lease=True)
 """Renews the leases of readers."""
+
+BREAK: Final = Script(__package__, "queued_lock_break", keys=5, fragments=ADMITTING, lease=True)
+"""Takes the lock from everybody who holds it."""
 
 
 class Line:
@@ -72,7 +75,7 @@ class Turn(Claim):
 
     def __init__(self, link: Link, line: Line, terms: Terms, mode: Mode, token: str) -> None:
         super().__init__(link, terms, token, token, link.subscriptions.inbox, token)
-        self._keys, self._life_ms, self._mode, self._owner = line.keys, line.life_ms, mode, describe_owner()
+        self._keys, self._life_ms, self._mode, self._owner = line.keys, line.life_ms, mode, describe_owner(link.loop)
 
     def waiter(self) -> str:
         """What stands in the line for it."""

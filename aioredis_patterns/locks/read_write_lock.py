@@ -26,13 +26,17 @@ from aioredis_patterns.client.link import Link
 from aioredis_patterns.errors import LockError, LockLostError
 from aioredis_patterns.locks.lease import Lease, OnLost, Terms
 from aioredis_patterns.locks.lock import RENEW
-from aioredis_patterns.locks.queued_lock import ADMITTING, READING, Line, QueuedLock, Turn
+from aioredis_patterns.locks.owner import LockOwner, read_owner
+from aioredis_patterns.locks.queued_lock import ADMITTING, BREAK, READING, Line, QueuedLock, Turn
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
 __all__ = ("ReadWriteLock",)
 
 _DOWNGRADE: Final = Script(
     __package__, "read_write_lock_downgrade", keys=5, fragments=ADMITTING, repeatable=True, lease=True
+)
+_INSPECT: Final = Script(
+    __package__, "read_write_lock_inspect", keys=2, fragments=("clock",), repeatable=True, lease=True
 )
 
 
@@ -192,6 +196,29 @@ class ReadWriteLock:
         written = await self._write.take(_Upgrade(link, self._line, self._write.terms, lease), timeout)
         lease.hand_on()
         return written
+
+    async def locked(self) -> bool:
+        """Whether anybody writes or reads at this moment."""
+        value, _, reading = await _INSPECT(self._write.terms.redis, self._line.lock, self._line.readers)
+        return bool(value or reading)
+
+    async def owner(self) -> LockOwner | None:
+        """Who writes at this moment; None when nobody does, though others may read."""
+        value, left_ms, _ = await _INSPECT(self._write.terms.redis, self._line.lock, self._line.readers)
+        return read_owner(value, left_ms) if value else None
+
+    async def force_release(self) -> bool:
+        """Take the lock from the writer or from all who read; whether it was held.
+
+        Who waits comes in at once. The holders are told at their next renewal.
+
+        Example:
+            >>> async def main(redis):
+            ...     prices = ReadWriteLock(redis, "prices", on_lost="flag")
+            ...     async with prices.read():
+            ...         return await prices.force_release(), await prices.locked()
+        """
+        return bool(await BREAK(self._write.terms.redis, *self._line.keys))
 
     def _check(self, lease: Lease, side: QueuedLock) -> Link:
         if getattr(lease, "key", None) != side.terms.key:

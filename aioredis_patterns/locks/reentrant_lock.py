@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, final
 from weakref import WeakValueDictionary
@@ -24,6 +25,7 @@ from aioredis_patterns.errors import LockLostError
 from aioredis_patterns.locks.entering import Entering
 from aioredis_patterns.locks.lease import Lease, OnLost
 from aioredis_patterns.locks.lock import Lock
+from aioredis_patterns.locks.owner import LockOwner
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
 __all__ = ("ReentrantLease", "ReentrantLock")
@@ -167,7 +169,8 @@ class ReentrantLock(Entering[ReentrantLease]):
         renew: False to let the lease end after its time.
         max_hold: Seconds after which it is renewed no more, and so is lost.
         on_lost: What happens when the lease is lost, as in `Lock`: "cancel", "flag", or a function.
-        on_event: Told of what happens to the `Lock` underneath, see `aioredis_patterns.events`.
+        on_event: Told when a task takes the lock first, gives it back last, or loses it, see
+            `aioredis_patterns.events`.
         prefix: First part of the keys.
 
     Raises:
@@ -205,7 +208,7 @@ class ReentrantLock(Entering[ReentrantLease]):
         self._key = Keys(name, prefix).key("lock")
         self._lock = Lock(
             redis, name, lease=lease, timeout=timeout, renew=renew, max_hold=max_hold,
-            on_lost=on_lost, on_event=on_event, prefix=prefix,
+            on_lost=on_lost, on_event=_as_own(on_event), prefix=prefix,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -236,6 +239,18 @@ class ReentrantLock(Entering[ReentrantLease]):
         lease = await self._lock.try_acquire()
         return None if lease is None else self._own(lease)
 
+    async def locked(self) -> bool:
+        """Whether anybody holds the lock at this moment."""
+        return await self._lock.locked()
+
+    async def owner(self) -> LockOwner | None:
+        """Who holds the lock at this moment; None when it is free."""
+        return await self._lock.owner()
+
+    async def force_release(self) -> bool:
+        """Free the lock however often its task took it; whether it was held. That is told at the next renewal."""
+        return await self._lock.force_release()
+
     def _again(self) -> ReentrantLease | None:
         owned = link_of(self._redis).companion(_Owners).owned.get((self._key, asyncio.current_task()))
         if owned is None or not owned.handles:
@@ -248,3 +263,8 @@ class ReentrantLock(Entering[ReentrantLease]):
         owned = _Owned(lease)
         link_of(self._redis).companion(_Owners).owned[self._key, asyncio.current_task()] = owned
         return ReentrantLease(owned)
+
+
+def _as_own(hook: EventHook | None) -> EventHook | None:
+    """A hook for the lock underneath, whose events are told as this class's."""
+    return None if hook is None else lambda event: hook(replace(event, pattern="ReentrantLock"))

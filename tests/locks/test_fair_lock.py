@@ -258,10 +258,3 @@ async def test_what_happens_is_told(pipelined: Redis, name: str) -> None:
         await lost.extend()
     assert [type(event) for event in events] == [LockAcquired, LockTimedOut, LockReleased, LockAcquired, LockLost]
     assert {event.pattern for event in events} == {"FairLock"}
-
-
-@pytest.mark.parametrize("heartbeat", [0, -1, float("nan"), float("inf"), 10**12])
-def test_a_heartbeat_without_sense_is_refused(pipelined: Redis, heartbeat: float) -> None:
-    """A heartbeat that cannot be kept is a ValueError, before any command."""
-    with pytest.raises(ValueError, match="heartbeat"):
-        FairLock(pipelined, "name", heartbeat=heartbeat)

@@ -347,20 +347,6 @@ async def test_a_release_that_is_cancelled_is_done_all_the_same(
         assert await leftovers(direct, name) == []
 
 
-@pytest.mark.parametrize("lease", [0, -1, 0.0004, float("nan"), float("inf"), 10**12, "10", None, True])
-def test_a_lease_without_sense_is_refused(make: Callable[..., Any], lease: Any) -> None:
-    """It is refused when the lock is defined, before any command."""
-    with pytest.raises((ValueError, TypeError)):
-        make(Redis(), "name", lease=lease)
-
-
-@pytest.mark.parametrize("bad", ["", b"bytes", "x" * 513, None, 7])
-def test_a_name_without_sense_is_refused(make: Callable[..., Any], bad: Any) -> None:
-    """It is refused when the lock is defined, before any command."""
-    with pytest.raises((ValueError, TypeError)):
-        make(Redis(), bad, lease=10)
-
-
 @pytest.mark.parametrize("odd", ["{braces}", "nul\0", "line\r\nbreak", "glob*?[a]", "a}b{c"])
 async def test_odd_names_are_names(pipelined: Redis, name: str, make: Callable[..., Any], odd: str) -> None:
     """A name with braces, control characters or globs locks itself and nothing else."""
@@ -393,3 +379,38 @@ async def test_a_release_that_is_cancelled_after_a_lost_reply_is_done_all_the_sa
         await asyncio.wait([releasing])
         assert releasing.cancelled()
         await nothing_is_left(direct, name)
+
+
+async def test_a_release_that_is_cancelled_in_a_black_hole_ends(
+    own_server: EmbeddedServer, name: str, make: Callable[..., Any]
+) -> None:
+    """When the network swallows everything, a release that is cancelled ends at the client's deadline."""
+    async with FaultProxy(own_server.host, own_server.port) as proxy, connect(proxy.url, deadline=0.2) as redis:
+        lease = await make(redis, name, lease=20).acquire()
+        proxy.black_hole()
+        releasing = asyncio.create_task(lease.release())
+        await asyncio.sleep(0)
+        releasing.cancel()
+        async with asyncio.timeout(2):
+            await asyncio.wait([releasing])
+        assert releasing.cancelled()
+
+
+async def test_asking_again_is_a_whole_lease(own_server: EmbeddedServer, name: str, make: Callable[..., Any]) -> None:
+    """A lock whose first reply was lost lives on the server, after it was asked for again, as long as it is valid."""
+    async with (
+        FaultProxy(own_server.host, own_server.port) as proxy,
+        connect(proxy.url) as redis,
+        connect(own_server.url) as direct,
+    ):
+        await (await make(redis, name, lease=10).acquire()).release()
+        fault = Fault("cut_after", is_evalsha)
+        proxy.add(fault)
+        proxy.refuse()
+        asking = asyncio.create_task(make(redis, name, lease=10).acquire())
+        await eventually(lambda: proxy.struck[fault] == 1)
+        await asyncio.sleep(0.1)  # the lease that was given runs
+        proxy.heal()
+        lease = await asking
+        assert max([await direct.pttl(key) for key in await leftovers(direct, name)]) >= lease.valid_for * 1000 - 10
+        assert await lease.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Any
 
@@ -422,3 +423,56 @@ async def test_each_side_tells_of_itself(pipelined: Redis, name: str) -> None:
     async with lock.write():
         pass
     assert [event.pattern for event in events if isinstance(event, LockAcquired)] == ["ReadLock", "WriteLock"]
+
+
+# Whoever holds it ----------------------------------------------------------------------------------------------------
+
+
+async def test_who_holds_it_is_known(redis: Redis, name: str) -> None:
+    """It is locked while anybody reads or writes; whoever writes is named, and readers are not."""
+    lock = ReadWriteLock(redis, name, lease=5)
+    assert not await lock.locked()
+    async with lock.read():
+        assert await lock.locked()
+        assert await lock.owner() is None
+    async with lock.write() as lease:
+        assert await lock.locked()
+        owner = await lock.owner()
+        assert owner is not None
+        assert (owner.fence, owner.pid) == (lease.fence, os.getpid())
+        assert 4 < owner.valid_for <= 5
+    assert not await lock.locked()
+
+
+async def test_a_reader_that_died_is_no_holder(pipelined: Redis, name: str) -> None:
+    """A reader whose lease is over is not counted, though what the server keeps of it lives on."""
+    dying, lock = ReadWriteLock(pipelined, name, lease=0.2, renew=False), ReadWriteLock(pipelined, name)
+    await dying.read().acquire()
+    assert await (await lock.read().acquire()).release()
+    assert await lock.locked()
+
+    async def free() -> bool:
+        return not await lock.locked()
+
+    await eventually(free)
+    assert await pipelined.zcard(f"arp:{{{name}}}:readers") == 1
+
+
+@pytest.mark.parametrize("side", ["r", "w"])
+async def test_a_forced_release_takes_it_from_all(redis: Redis, name: str, side: str) -> None:
+    """Readers or the writer lose it at once, who waits comes in, for a whole lease, and the holders are told."""
+    lock = ReadWriteLock(redis, name, lease=20)
+    assert not await lock.force_release()
+    held = [await (lock.read() if side == "r" else lock.write()).acquire() for _ in range(2 if side == "r" else 1)]
+    (waiter,) = await line_up(redis, name, lock, "w")
+    assert await lock.force_release()
+    written = await waiter
+    assert written.fence > max(lease.fence for lease in held)
+    owner = await lock.owner()
+    assert owner is not None
+    assert owner.valid_for > 19
+    for lease in held:
+        with pytest.raises(LockLostError):
+            await lease.extend()
+    assert await written.release()
+    assert not await lock.locked()

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from aioredis_patterns.client import connect
 from aioredis_patterns.errors import LockLostError, LockTimeoutError
+from aioredis_patterns.events import LockAcquired, LockLost, LockReleased, LockTimedOut
 from aioredis_patterns.locks import Lock, ReentrantLease, ReentrantLock
 from tests.locks.test_mutex_contract import nothing_is_left
 from tests.support.waiting import eventually
@@ -176,8 +177,34 @@ async def test_other_clients_are_kept_out(pipelined: Redis, url: str, name: str)
         assert await ReentrantLock(other, name).try_acquire() is None
 
 
-@pytest.mark.parametrize("bad", [{"lease": 0}, {"timeout": -1}, {"max_hold": float("nan")}, {"on_lost": "explode"}])
-def test_options_without_sense_are_refused(pipelined: Redis, bad: dict[str, Any]) -> None:
-    """What makes no sense is a ValueError before any command."""
-    with pytest.raises(ValueError, match=next(iter(bad))):
-        ReentrantLock(pipelined, "name", **bad)
+async def test_events_are_its_own(pipelined: Redis, name: str) -> None:
+    """The hook hears of the first taking and the last giving back, as of this class, and of a loss."""
+    events: list[Any] = []
+    lock = ReentrantLock(pipelined, name, on_event=events.append)
+    async with lock, lock:
+        pass
+    lost = await lock.acquire()
+    with pytest.raises(LockTimeoutError):
+        await asyncio.create_task(lock.acquire(timeout=0))
+    assert await lock.force_release()
+    with pytest.raises(LockLostError):
+        await lost.extend()
+    assert [type(event) for event in events] == [LockAcquired, LockReleased, LockAcquired, LockTimedOut, LockLost]
+    assert {event.pattern for event in events} == {"ReentrantLock"}
+
+
+async def test_its_owner_is_known_and_may_be_overruled(pipelined: Redis, name: str) -> None:
+    """While its task is inside, however often, it has one owner; a force release ends all of it."""
+    lock = ReentrantLock(pipelined, name)
+    assert not await lock.locked()
+    assert await lock.owner() is None
+    outer, inner = await lock.acquire(), await lock.acquire()
+    owner = await lock.owner()
+    assert owner is not None
+    assert owner.fence == outer.fence
+    assert await lock.locked()
+    assert await lock.force_release()
+    assert not await lock.locked()
+    with pytest.raises(LockLostError):
+        await inner.extend()
+    assert not await outer.release()

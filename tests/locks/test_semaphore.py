@@ -313,29 +313,6 @@ async def test_events_tell_the_story(pipelined: Redis, name: str) -> None:
     assert {event.pattern for event in told} == {"Semaphore"}
 
 
-@pytest.mark.parametrize("permits", [0, -1, True, 1.0, 10_001, "2", None, float("nan")])
-def test_permits_that_make_no_sense_are_refused(permits: Any) -> None:
-    """A number of permits that is none is refused when the semaphore is made, before there is a connection."""
-    with pytest.raises((ValueError, TypeError), match="permits must be"):
-        Semaphore(Redis(port=1), "name", permits=permits)
-
-
-@pytest.mark.parametrize("count", [0, -1, True, 1.5, 10_001, "2", None])
-async def test_a_count_that_makes_no_sense_is_refused(count: Any) -> None:
-    """A count that is none is refused before there is a connection."""
-    semaphore = Semaphore(Redis(port=1), "name")
-    for wanted in (semaphore.acquire(count=count), semaphore.try_acquire(count=count)):
-        with pytest.raises((ValueError, TypeError), match="count must be"):
-            await wanted
-
-
-@pytest.mark.parametrize("lease", [0, -1, 0.0004, float("nan"), float("inf"), 10**12, True, "10", None])
-def test_a_lease_that_makes_no_sense_is_refused(lease: Any) -> None:
-    """A lease that is none is refused when the semaphore is made."""
-    with pytest.raises((ValueError, TypeError)):
-        Semaphore(Redis(port=1), "name", lease=lease)
-
-
 @pytest.mark.parametrize("odd", ["a{b}c", "{", "}", "nul\0", "line\r\nfeed", "*", "a b", "%", "\u00e9"])
 async def test_odd_names_work(pipelined: Redis, name: str, odd: str) -> None:
     """A name of any characters is a semaphore of its own, woken like any other."""

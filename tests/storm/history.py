@@ -6,13 +6,13 @@ import json
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-__all__ = ("Diary", "Hold", "inversions", "overlaps", "read_diary")
+__all__ = ("Diary", "Hold", "entries", "inversions", "overlaps", "read_diary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Hold:
     entered: float
     #: When it was left, or when its validity ended, if that was earlier.
     ended: float
+    #: How many others may be there meanwhile.
+    beside: float = 0
 
 
 class Diary:
@@ -37,10 +39,10 @@ class Diary:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._number = 0
 
-    def enter(self, name: str, lease: Any) -> int:
+    def enter(self, names: Sequence[str], lease: Any, beside: float = 0) -> int:
         """Write down an entry, and give its number."""
         self._number += 1
-        self._write(self._number, name, lease.fence, monotonic(), lease.valid_until)
+        self._write(self._number, [*names], lease.fence, beside, monotonic(), lease.valid_until)
         return self._number
 
     def leave(self, number: int, lease: Any) -> None:
@@ -53,39 +55,59 @@ class Diary:
 
 def read_diary(path: Path, killed: float = math.inf) -> Iterator[Hold]:
     """The holds of one worker, which was killed at this time."""
-    entries: dict[int, tuple[str, int, float, float]] = {}
+    begun: dict[int, list[Any]] = {}
     for line in path.read_bytes().splitlines():
         number, *values = json.loads(line)
-        if len(values) == 4:
-            entries[number] = tuple(values)
+        if len(values) > 2:
+            begun[number] = values
         else:
-            name, fence, entered, _ = entries.pop(number)
-            yield Hold(name, fence, entered, min(values))
-    for name, fence, entered, valid_until in entries.values():
-        yield Hold(name, fence, entered, min(killed, valid_until))
+            yield from _holds(begun.pop(number), min(values))
+    for values in begun.values():
+        yield from _holds(values, min(killed, values[-1]))
+
+
+def _holds(values: list[Any], ended: float) -> list[Hold]:
+    names, fence, beside, entered, _ = values
+    return [Hold(name, fence, entered, ended, beside) for name in names]
+
+
+def entries(path: Path) -> int:
+    """How many entries a diary has at least, that is still written to."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - 2000, 0))
+        whole = file.read().split(b"\n")[1:-1]
+    return max((json.loads(line)[0] for line in whole), default=0)
 
 
 def overlaps(holds: Iterable[Hold]) -> list[tuple[Hold, Hold]]:
-    """The holds that began while another one of the same lock was valid, each with that one."""
+    """The holds that began while more others of the same lock were valid than may be, each with one of those."""
     found = []
     for line in _by_name(holds):
-        last = line[0]
-        for hold in line[1:]:
-            if hold.entered < last.ended:
-                found.append((last, hold))
-            last = max(last, hold, key=lambda one: one.ended)
+        inside: list[Hold] = []
+        for hold in line:
+            inside = [one for one in inside if hold.entered < one.ended]
+            inside.append(hold)
+            if len(inside) - 1 > min(one.beside for one in inside):
+                found.append((inside[-2], hold))
     return found
 
 
 def inversions(holds: Iterable[Hold]) -> list[tuple[Hold, Hold]]:
-    """The holds whose fence is not greater than one that was seen before on the same lock, each with that one."""
+    """The holds whose fence is not greater than one that was seen before on the same lock, each with that one.
+
+    Those that may be there together have no order, but no fence twice either.
+    """
     found = []
     for line in _by_name(holds):
-        newest = line[0]
-        for hold in line[1:]:
-            if hold.fence <= newest.fence:
-                found.append((newest, hold))
+        seen: dict[int, Hold] = {}
+        newest = alone = Hold("", -1, 0, 0)
+        for hold in line:
+            before = seen.get(hold.fence, alone if hold.beside else newest)
+            if hold.fence <= before.fence:
+                found.append((before, hold))
+            seen[hold.fence] = hold
             newest = max(newest, hold, key=lambda one: one.fence)
+            alone = alone if hold.beside else newest
     return found
 
 

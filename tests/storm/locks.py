@@ -1,9 +1,11 @@
 """A storm on locks: many processes, and everything that goes wrong in a bad hour, within minutes.
 
 Run it with `python -m tests.storm.locks --acquisitions 100000 --processes 8 --kind Lock`. Each process takes locks
-from many tasks: one that all want, some that all share, and some of its own. Meanwhile replies are lost, connections
+from many tasks: one that all want, some that all share, and some of its own; permits and reading are shared by some
+holders, a MultiLock takes two names, a Redlock three servers. Meanwhile replies are lost, connections
 and processes killed, processes paused beyond their leases, scripts flushed and callers cancelled. Every entry and exit
-is written down. At the end there must be no overlap of two valid holds, no fence out of order and nothing left over.
+is written down. At the end there must be no more valid holds together than may be, no fence out of order and nothing
+left over.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import sys
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -25,8 +27,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from aioredis_patterns.embedded import EmbeddedServer, embedded_server
-from tests.locks.mutexes import MUTEXES
-from tests.storm.history import Hold, inversions, overlaps, read_diary
+from tests.storm.history import Hold, entries, inversions, overlaps, read_diary
+from tests.storm.kinds import KINDS, servers_of
 from tests.storm.workers import SHARED_LEASE
 from tests.support.faults import Command, Fault, FaultProxy
 from tests.support.processes import Worker, worker
@@ -49,6 +51,11 @@ class Report:
     left: Counter[str] = field(default_factory=Counter)
 
     @property
+    def acquisitions(self) -> int:
+        """How many there were; one may have taken several names."""
+        return len({(hold.fence, hold.entered) for hold in self.holds})
+
+    @property
     def findings(self) -> dict[str, int]:
         """What must not be, and how often it was."""
         found = {"overlaps inside validity": overlaps(self.holds), "fence inversions": inversions(self.holds)}
@@ -57,7 +64,7 @@ class Report:
         return {**counts, **left, "starved callers": self.errors["starved"]}
 
     def __str__(self) -> str:
-        rows = {"kind": self.kind, "acquisitions": len(self.holds), "seconds": round(self.seconds), **self.mischief}
+        rows = {"kind": self.kind, "acquisitions": self.acquisitions, "seconds": round(self.seconds), **self.mischief}
         seen = {f"told to callers: {what}": count for what, count in sorted(self.errors.items())}
         return "\n".join(f"{what:<44}{value:>12}" for what, value in {**rows, **seen, **self.findings}.items())
 
@@ -66,7 +73,7 @@ class Storm:
     """One run.
 
     Args:
-        kind: Which lock, by its name in `MUTEXES`.
+        kind: Which lock, by its name in `KINDS`.
         acquisitions: How many at least.
         processes: How many at a time.
         folder: Where the processes write what they do.
@@ -83,34 +90,38 @@ class Storm:
         self._born = 0
         self._over = False
 
-    async def run(self, server: EmbeddedServer) -> Report:
+    async def run(self, *servers: EmbeddedServer) -> Report:
         """Let it blow, let it calm down, and look at what is left."""
         started = monotonic()
-        async with (
-            Redis.from_url(server.url, single_connection_client=True) as redis,
-            FaultProxy(server.host, server.port, seed=7) as proxy,
-            self._workers(proxy.url),
-        ):
+        async with contextlib.AsyncExitStack() as stack:
+            clients = [Redis.from_url(server.url, single_connection_client=True) for server in servers]
+            proxies = [FaultProxy(server.host, server.port, seed=7) for server in servers]
+            for opened in (*clients, *proxies):
+                await stack.enter_async_context(opened)
+            await stack.enter_async_context(self._workers([proxy.url for proxy in proxies]))
             fault = Fault("cut_after", is_script, times=None, probability=LOST_REPLIES)
-            proxy.add(fault)
-            await self._blow(redis)
+            for proxy in proxies:
+                proxy.add(fault)
+            await self._blow(clients)
             await asyncio.sleep(SHARED_LEASE)  # leases of the dead end, while replies are lost still
-            proxy.clear()
+            for proxy in proxies:
+                proxy.clear()
             await self._calm_down()
-            self.report.mischief["lost replies"] = proxy.struck[fault]
-            self.report.left.update(await orphans(redis, self._topic, set(self._killed)))
+            self.report.mischief["lost replies"] = sum(proxy.struck[fault] for proxy in proxies)
+            for redis in clients:
+                self.report.left.update(await orphans(redis, self._topic, set(self._killed)))
         self.report.seconds = monotonic() - started
         for path in self._folder.iterdir():
             self.report.holds += read_diary(path, self._killed.get(path.name, float("inf")))
         return self.report
 
-    async def _blow(self, redis: Redis) -> None:
+    async def _blow(self, servers: Sequence[Redis]) -> None:
         pace = self._pace
         plagues: list[tuple[float, Callable[[], Awaitable[Any]]]] = [
             (pace, self._kill),
             (pace * 0.6, self._pause),
-            (pace * 0.5, lambda: self._cut(redis)),
-            (pace * 0.2, lambda: self._flush(redis)),
+            (pace * 0.5, lambda: self._cut(servers)),
+            (pace * 0.2, lambda: self._flush(servers)),
         ]
         plagued = [asyncio.create_task(self._again_and_again(every, plague)) for every, plague in plagues]
         try:
@@ -130,8 +141,8 @@ class Storm:
             await plague()
 
     def _count(self) -> int:
-        """About how many acquisitions there were."""
-        return sum(path.stat().st_size for path in self._folder.iterdir()) // 150
+        """How many acquisitions there were at least."""
+        return sum(entries(path) for path in self._folder.iterdir())
 
     # What goes wrong -------------------------------------------------------------------------------------------------
 
@@ -150,19 +161,20 @@ class Storm:
             process.resume()
         self.report.mischief["processes paused"] += 1
 
-    async def _cut(self, redis: Redis) -> None:
+    async def _cut(self, servers: Sequence[Redis]) -> None:
+        redis = self._dice.choice(servers)
         for kind in ("normal", "pubsub"):
             self.report.mischief["connections killed"] += int(await redis.client_kill_filter(_type=kind, skipme=True))
 
-    async def _flush(self, redis: Redis) -> None:
-        await redis.script_flush()
+    async def _flush(self, servers: Sequence[Redis]) -> None:
+        await self._dice.choice(servers).script_flush()
         self.report.mischief["scripts flushed"] += 1
 
     # The processes ---------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _workers(self, url: str) -> AsyncIterator[None]:
-        self._places = [asyncio.create_task(self._fill_place(url)) for _ in range(self._processes)]
+    async def _workers(self, urls: list[str]) -> AsyncIterator[None]:
+        self._places = [asyncio.create_task(self._fill_place(urls)) for _ in range(self._processes)]
         try:
             await eventually(lambda: len(self._running) == self._processes, timeout=60)
             yield
@@ -171,12 +183,12 @@ class Storm:
                 place.cancel()
             await asyncio.gather(*self._places, return_exceptions=True)
 
-    async def _fill_place(self, url: str) -> None:
+    async def _fill_place(self, urls: list[str]) -> None:
         """Keep one process running, and start another whenever it was killed."""
         while not self._over:
             self._born += 1
             identity = str(self._born)
-            arguments = (self.report.kind, url, self._topic, identity, str(self._folder / identity))
+            arguments = (self.report.kind, urls, self._topic, identity, str(self._folder / identity))
             async with worker("tests.storm.workers:work", *arguments) as process:
                 await process.line(timeout=60)  # it listens to SIGTERM now
                 self._running[identity] = process
@@ -225,10 +237,11 @@ async def _none(count: Awaitable[int]) -> bool:
 
 
 async def main(options: argparse.Namespace) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        async with embedded_server(args=["--save", ""]) as server:
-            storm = Storm(options.kind, options.acquisitions, options.processes, Path(folder))
-            report = await storm.run(server)
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        started = [embedded_server(args=["--save", ""]) for _ in range(servers_of(options.kind))]
+        servers = [await stack.enter_async_context(server) for server in started]
+        report = await Storm(options.kind, options.acquisitions, options.processes, folder).run(*servers)
     print(report)  # noqa: T201
     return any(report.findings.values())
 
@@ -237,5 +250,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--acquisitions", type=int, default=100_000)
     parser.add_argument("--processes", type=int, default=8)
-    parser.add_argument("--kind", choices=MUTEXES, default="Lock")
+    parser.add_argument("--kind", choices=KINDS, default="Lock")
     sys.exit(asyncio.run(main(parser.parse_args())))
