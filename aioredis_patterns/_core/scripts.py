@@ -57,7 +57,7 @@ class Script:
         self.repeatable = repeatable
         self.lease = lease
         self.source = read_source(package or "", name, fragments, calls)
-        self._heads: dict[int, bytes] = {}
+        self._heads: dict[int, tuple[bytes, int]] = {}
 
     def taking(self, keys: int) -> Script:
         """The same script for so many keys: for one that does the same to each key it is given."""
@@ -104,12 +104,12 @@ class Script:
     def _pack(self, keys_and_args: tuple[str | bytes | int, ...]) -> bytes:
         """Pack the EVALSHA; what is the same in every call is packed once, which halves the cost."""
         count = len(keys_and_args)
-        head = self._heads.get(count)
-        if head is None:
+        known = self._heads.get(count)
+        if known is None:
             whole = pack_command(("EVALSHA", self.source.sha, self.keys, *("",) * count))
-            head = self._heads[count] = whole[: whole.index(b"$0") if count else None]
-        packed = pack_command(keys_and_args)
-        return head + packed[packed.index(b"$") :]
+            known = self._heads[count] = whole[: whole.index(b"$0")], len(b"*%d\r\n" % count)
+        head, start = known
+        return head + pack_command(keys_and_args)[start:]
 
     async def _again(
         self, error: Exception, link: Link, lane: Lane, keys_and_args: tuple[str | bytes | int, ...], expires: float

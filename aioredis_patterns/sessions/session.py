@@ -11,7 +11,10 @@ from aioredis_patterns.types import Seconds
 
 __all__ = ("Session", "SessionInfo")
 
-_STAMPS: Final = (b"created", b"end")
+_AUTHENTICATED, _CREATED, _END = slice(48, 64), slice(64, 80), slice(80, 96)
+_SEEN: Final = slice(32, 48)
+_TIMES: Final = slice(32, 96)
+_USER: Final = 116
 
 
 @final
@@ -29,51 +32,43 @@ class Session(MutableMapping[str, Any]):
         >>> session["seen"] = True
         >>> await store.save(session)
         True
-        >>> dict(await store.load(session.token))
-        {'cart': ['tea'], 'seen': True}
+        >>> session = await store.load(session.token)
+        >>> session["cart"], session["seen"]
+        (['tea'], True)
     """
 
-    __slots__ = ("_data", "_digest", "_facts", "_stored", "token", "user_id")
+    __slots__ = ("_data", "_digest", "_head", "_stored", "token", "user_id")
 
-    def __init__(
-        self,
-        token: str,
-        digest: str,
-        facts: dict[bytes, bytes],
-        data: dict[str, Any],
-        stored: dict[str, bytes],
-    ) -> None:
-        if not all(facts[name].isdigit() for name in _STAMPS):
-            raise ValueError("a session must know when it began and when it ends")
+    def __init__(self, token: str, digest: str, head: bytes, data: dict[str, Any], stored: dict[str, bytes]) -> None:
         #: What the visitor's browser keeps. Whoever has it is the visitor.
         self.token = token
         #: Whose session it is; None for an anonymous one.
-        self.user_id = facts[b"user"].decode() or None
+        self.user_id = head[_USER : _end_of_user(head)].decode() or None
         self._digest = digest
-        self._facts = facts
+        self._head = head
         self._data = data
         self._stored = stored
 
     @property
     def public_id(self) -> str:
         """What may be shown of it, in a list of devices for example; it stays the same when the token changes."""
-        return self._facts[b"id"].decode()
+        return _id(self._head)
 
     @property
     def created_at(self) -> datetime:
         """When it began, by the server's clock."""
-        return _time(self._facts[b"created"])
+        return _time(self._head[_CREATED])
 
     @property
     def ends_at(self) -> datetime:
         """When it ends at the latest, by the server's clock."""
-        return _time(self._facts[b"end"])
+        return _time(self._head[_END])
 
     @property
     def authenticated_at(self) -> datetime | None:
         """When the user last showed who he is; None for an anonymous one."""
-        stamp = self._facts[b"authenticated"]
-        return _time(stamp) if stamp else None
+        stamp = self._head[_AUTHENTICATED]
+        return _time(stamp) if int(stamp) else None
 
     def authenticated_within(self, age: Seconds) -> bool:
         """Whether the user showed who he is so many seconds ago at most, by this machine's clock.
@@ -135,10 +130,25 @@ class SessionInfo:
     ends_at: datetime
 
     @classmethod
-    def of(cls, facts: dict[bytes, bytes]) -> SessionInfo:
-        """From the fields of a session's hash."""
-        times = (_time(facts[name]) for name in (b"created", b"seen", b"end"))
-        return cls(facts[b"id"].decode(), facts[b"device"].decode(), *times)
+    def of(cls, head: bytes) -> SessionInfo:
+        """From the head of a session.
+
+        Raises:
+            ValueError: It is none.
+        """
+        device = head[_end_of_user(head) :].decode()
+        return cls(_id(head), device, _time(head[_CREATED]), _time(head[_SEEN]), _time(head[_END]))
+
+
+def _end_of_user(head: bytes) -> int:
+    """Where the user ends and the device begins; the places of a head are said in `lua/fragment_head.lua`."""
+    if not (head[:_USER].isalnum() and head[_TIMES].isdigit()):
+        raise ValueError("this is no head of a session")
+    return _USER + int(head[112:_USER])
+
+
+def _id(head: bytes) -> str:
+    return head[96:112].decode()
 
 
 def _time(stamp: bytes) -> datetime:

@@ -22,12 +22,12 @@ from .tokens import Tokens
 
 __all__ = ("SessionStore",)
 
-_SHARED: Final = ("fragment_time", "fragment_valid")
+_SHARED: Final = ("fragment_time", "fragment_head")
 _CREATE: Final = Script(__package__, "session_create", keys=3, fragments=_SHARED)
 _LOAD: Final = Script(__package__, "session_load", keys=2, fragments=_SHARED, repeatable=True)
 _SAVE: Final = Script(__package__, "session_save", keys=2, fragments=_SHARED, repeatable=True)
 _ROTATE: Final = Script(__package__, "session_rotate", keys=4, fragments=_SHARED, repeatable=True)
-_REVOKE: Final = Script(__package__, "session_revoke", repeatable=True)
+_REVOKE: Final = Script(__package__, "session_revoke", fragments=("fragment_head",), repeatable=True)
 _REVOKE_ALL: Final = Script(__package__, "session_revoke_all", keys=3, fragments=_SHARED, repeatable=True)
 _LIST: Final = Script(__package__, "session_list", fragments=("fragment_time",), repeatable=True)
 
@@ -36,6 +36,7 @@ _MARK_MS: Final = 300_000
 _MOST_FIELDS: Final = 1000
 _MOST_HOPS: Final = 1000
 _GONE, _CONFLICT = 0, -1
+_VERSION, _ID = slice(16, 32), slice(96, 112)
 
 
 @final
@@ -160,15 +161,12 @@ class SessionStore:
         shard, public_id = self._tokens.shard(user), secrets.token_hex(8)
         token = self._tokens.new(shard)
         digest, stored = self._tokens.digest(token), self._encoded(data or {})
-        facts = {"id": public_id, "device": device, "version": "0"}
-        fields = [*_flat(facts), *_flat(self._sealed(stored, public_id))]
-        keys = (self._session_key(shard, digest), self._keys.key("epochs", shard), self._index(shard, user))
-        owner = (digest, user or "", secrets.token_hex(8))
-        args = (*owner, self._idle_ms, self._lifetime_ms, self._max_sessions, len(fields) // 2, *fields)
-        now_us = int(await self._created(shard, keys, args))
-        times = {"created": now_us, "end": now_us + self._lifetime_ms * 1000, "authenticated": now_us if user else ""}
-        known = {name.encode(): str(value).encode() for name, value in {**facts, **times, "user": user or ""}.items()}
-        return Session(token, digest, known, dict(self._decoded(stored)), stored)
+        fields = _flat(self._sealed(stored, public_id))
+        keys = (*self._places(token, digest), self._index(shard, user))
+        facts = (digest, user or "", secrets.token_hex(8), public_id, device)
+        args = (*facts, self._idle_ms, self._lifetime_ms, self._max_sessions, len(fields) // 2, *fields)
+        head = await self._created(shard, keys, args)
+        return Session(token, digest, head, self._decoded(stored), stored)
 
     async def login(self, session: Session | None, user_id: KeyPart, *, device: str = "") -> Session:
         """Begin a session of a user with what his anonymous one held, and end that.
@@ -192,7 +190,11 @@ class SessionStore:
         """The session of a token, which lives on by this; None when there is none, or what it holds cannot be read."""
         if not self._tokens.is_one(token):
             return None
-        return await self._read(token, self._tokens.digest(token), self._idle_ms)
+        digest = self._tokens.digest(token)
+        flat = await _LOAD(self._redis, *self._places(token, digest), self._idle_ms, deadline=self._deadline)
+        if flat and flat[0] == b"moved":
+            flat = await self._followed(token[:2], flat[1].decode(), flat[2])
+        return self._session(token, digest, flat) if flat else None
 
     async def save(self, session: Session) -> bool:
         """Store what was changed in a session; False when it has ended meanwhile, and nothing was stored.
@@ -208,14 +210,16 @@ class SessionStore:
         removed = [f":{name}" for name in before if name not in encoded]
         if not changed and not removed:
             return True
-        version, expected = secrets.token_hex(8), session._facts[b"version"] if self._versioned else ""  # noqa: SLF001
+        version, head = secrets.token_hex(8), session._head  # noqa: SLF001
+        expected = head[_VERSION] if self._versioned else b""
         fields = (len(removed), *removed, *_flat(self._sealed(changed, session.public_id)))
-        state = await self._call(_SAVE, *self._places(session), expected, version, *fields)
+        state = await self._saved(session, expected, version, *fields)
         if state == _CONFLICT:
             raise SessionConflictError(self.name, "changed")
         if state == _GONE:
             return False
-        session._stored, session._facts[b"version"] = encoded, version.encode()  # noqa: SLF001
+        session._stored = encoded  # noqa: SLF001
+        session._head = head[:16] + version.encode() + head[32:]  # noqa: SLF001
         return True
 
     async def rotate(self, session: Session, *, verified: bool = False) -> Session:
@@ -232,10 +236,8 @@ class SessionStore:
             SessionConflictError: It has ended, or another has rotated it.
         """
         token = self._tokens.new(session.token[:2])
-        old, epochs = self._places(session)
-        shard, digest = token[:2], self._tokens.digest(token)
-        keys = (old, self._session_key(shard, digest), epochs, self._index(shard, session.user_id))
-        left = session._digest  # noqa: SLF001
+        shard, digest, left = token[:2], self._tokens.digest(token), session._digest  # noqa: SLF001
+        keys = (self._session_key(shard, left), *self._places(token, digest), self._index(shard, session.user_id))
         flat = await self._call(_ROTATE, *keys, left, digest, self._idle_ms, self._grace_ms, int(verified))
         new = self._session(token, digest, flat) if flat else None
         if new is None:
@@ -269,42 +271,48 @@ class SessionStore:
     async def list(self, user_id: KeyPart) -> tuple[SessionInfo, ...]:
         """The sessions of a user, the first to end in front."""
         user = member_text(user_id, "user")
-        listed = await self._listed(self._tokens.shard(user), user)
-        return tuple(SessionInfo.of(facts) for facts in listed.values())
+        return tuple((await self._listed(self._tokens.shard(user), user)).values())
 
     async def revoke_listed(self, user_id: KeyPart, public_id: str) -> bool:
         """End the one of a user's sessions that `list` calls so; False when he has none of that name."""
         user = member_text(user_id, "user")
         shard = self._tokens.shard(user)
-        for digest, facts in (await self._listed(shard, user)).items():
-            if facts[b"id"] == public_id.encode():
+        for digest, info in (await self._listed(shard, user)).items():
+            if info.public_id == public_id:
                 return await self._end(shard, digest)
         return False
 
     async def _created(self, shard: str, keys: tuple[str, ...], args: tuple[Any, ...]) -> bytes:
-        """Make it, and when the user has too many, do so with the keys of those that he has; when it was made."""
+        """Make it, and when the user has too many, do so with the keys of those that he has; its head."""
         others: list[str] = []
         while True:
             candidates = [self._session_key(shard, digest) for digest in others]
             state, *told = await self._call(_CREATE.taking(3 + len(others)), *keys, *candidates, *args, *others)
             if state == b"made":
-                now_us: bytes = told[0]
-                return now_us
+                head: bytes = told[0]
+                return head
             others = [digest.decode() for digest in told]
 
-    async def _read(self, token: str, digest: str, idle_ms: int) -> Session | None:
+    async def _followed(self, shard: str, digest: str, in_grace: int) -> Any:
+        """What a session holds whose token was replaced; nothing after the grace."""
         for _ in range(_MOST_HOPS):
-            key, epochs = self._session_key(token[:2], digest), self._keys.key("epochs", token[:2])
-            flat = await self._call(_LOAD, key, epochs, idle_ms)
-            if not flat:
-                return None
-            if flat[0] != b"moved":
-                return self._session(token, digest, flat)
-            digest, idle_ms = flat[1].decode(), 0
-            if not flat[2]:
-                await self._reused(token[:2], digest)
-                return None
+            if not in_grace:
+                await self._reused(shard, digest)
+                break
+            flat = await self._call(_LOAD, *self._places(shard, digest), 0)
+            if not flat or flat[0] != b"moved":
+                return flat
+            digest, in_grace = flat[1].decode(), flat[2]
         return None
+
+    async def _saved(self, session: Session, *args: str | bytes | int) -> int:
+        """Save it where it is now: what was rotated since it was loaded is found by its successor."""
+        shard, digest = session.token[:2], session._digest  # noqa: SLF001
+        while True:
+            state, *moved = await self._call(_SAVE, *self._places(shard, digest), *args)
+            if not moved or not moved[0]:
+                return int(state)
+            digest = moved[0].decode()
 
     async def _reused(self, shard: str, successor: str) -> None:
         """Somebody used a token that had been replaced."""
@@ -325,28 +333,42 @@ class SessionStore:
             digest = reply[1].decode()
         return False
 
-    async def _listed(self, shard: str, user: str) -> dict[str, dict[bytes, bytes]]:
-        """The fields of a user's sessions by their digests."""
-        index, epochs = self._index(shard, user), self._keys.key("epochs", shard)
+    async def _listed(self, shard: str, user: str) -> dict[str, SessionInfo]:
+        """A user's sessions by their digests."""
+        index = self._index(shard, user)
         digests = [digest.decode() for digest in await self._call(_LIST, index)]
-        reads = (self._call(_LOAD, self._session_key(shard, digest), epochs, 0) for digest in digests)
-        found = dict(zip(digests, await asyncio.gather(*reads), strict=True))
-        gone = [digest for digest, flat in found.items() if not flat or flat[0] == b"moved"]
+        reads = (self._call(_LOAD, *self._places(shard, digest), 0) for digest in digests)
+        heads = {
+            digest: _paired(flat).get(b"head")
+            for digest, flat in zip(digests, await asyncio.gather(*reads), strict=True)
+        }
+        gone = [digest for digest, head in heads.items() if head is None]
         if gone:
             await self._call(_LIST, index, *gone)
-        return {digest: _paired(flat) for digest, flat in found.items() if digest not in gone}
+        infos = {digest: self._info(head) for digest, head in heads.items() if head is not None}
+        return {digest: info for digest, info in infos.items() if info is not None}
+
+    def _info(self, head: bytes) -> SessionInfo | None:
+        try:
+            return SessionInfo.of(head)
+        except ValueError:
+            self._tell_unreadable()
+            return None
 
     def _session(self, token: str, digest: str, flat: Sequence[bytes]) -> Session | None:
         """The session that a hash holds; None and an event when it does not make sense."""
-        facts = _paired(flat)
-        sealed = {name[1:].decode(): facts.pop(name) for name in list(facts) if name.startswith(b":")}
+        fields = _paired(flat)
+        head = fields.pop(b"head", b"")
         try:
-            stored = self._opened(sealed, facts[b"id"].decode())
-            return Session(token, digest, facts, self._decoded(stored), stored)
-        except (CodecError, KeyError, ValueError):
-            if self._on_event is not None:
-                emit(self._on_event, PayloadUndecodable(pattern="SessionStore", name=self.name))
+            stored = self._opened({name[1:].decode(): data for name, data in fields.items()}, head)
+            return Session(token, digest, head, self._decoded(stored), stored)
+        except (CodecError, ValueError):
+            self._tell_unreadable()
             return None
+
+    def _tell_unreadable(self) -> None:
+        if self._on_event is not None:
+            emit(self._on_event, PayloadUndecodable(pattern="SessionStore", name=self.name))
 
     def _encoded(self, data: Mapping[str, Any]) -> dict[str, bytes]:
         if len(data) > _MOST_FIELDS:
@@ -354,7 +376,8 @@ class SessionStore:
         return {name: self._codec.encode(value) for name, value in data.items()}
 
     def _decoded(self, stored: dict[str, bytes]) -> dict[str, Any]:
-        return {name: self._codec.decode(data) for name, data in stored.items()}
+        decode = self._codec.decode
+        return {name: decode(data) for name, data in stored.items()}
 
     def _sealed(self, fields: dict[str, bytes], public_id: str) -> dict[str, bytes]:
         """The fields as Redis has them."""
@@ -363,16 +386,17 @@ class SessionStore:
             return {f":{name}": data for name, data in fields.items()}
         return {f":{name}": seal.seal(data, f"{public_id}:{name}") for name, data in fields.items()}
 
-    def _opened(self, fields: dict[str, bytes], public_id: str) -> dict[str, bytes]:
+    def _opened(self, fields: dict[str, bytes], head: bytes) -> dict[str, bytes]:
         seal = self._seal
         if seal is None:
             return fields
+        public_id = head[_ID].decode()
         return {name: seal.open(data, f"{public_id}:{name}") for name, data in fields.items()}
 
-    def _places(self, session: Session) -> tuple[str, str]:
-        """The keys of a session and of the epochs that go with it."""
-        shard = session.token[:2]
-        return self._session_key(shard, session._digest), self._keys.key("epochs", shard)  # noqa: SLF001
+    def _places(self, token: str, digest: str) -> tuple[str, str]:
+        """The keys of a session and of the epochs that go with it, by the shard with which its token begins."""
+        shard = token[:2]
+        return self._session_key(shard, digest), self._keys.key("epochs", shard)
 
     def _session_key(self, shard: str, digest: str) -> str:
         return self._keys.key(f"session:{digest}", shard)
@@ -389,7 +413,8 @@ def _flat(pairs: Mapping[str, str | bytes]) -> list[str | bytes]:
 
 
 def _paired(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    pairs = iter(flat)
+    return dict(zip(pairs, pairs, strict=True))
 
 
 def _one_of(value: Any, *allowed: str) -> str:

@@ -16,7 +16,7 @@ from typing import Final, final
 __all__ = ("Tokens",)
 
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_SHAPE: Final = re.compile(r"[A-Za-z0-9_-]{45}")
+_has_shape: Final = re.compile(r"[A-Za-z0-9_-]{45}").fullmatch
 _BYTES: Final = 32
 
 
@@ -55,4 +55,4 @@ class Tokens:
     @staticmethod
     def is_one(token: object) -> bool:
         """Whether it has the form of a token."""
-        return isinstance(token, str) and _SHAPE.fullmatch(token) is not None
+        return isinstance(token, str) and _has_shape(token) is not None

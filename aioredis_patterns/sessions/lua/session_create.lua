@@ -9,25 +9,27 @@
 --   1 digest    of the token
 --   2 user      text; empty for nobody
 --   3 fresh     16 characters, the epoch of a user who has none
---   4 idle      ms
---   5 lifetime  ms
---   6 most      count of sessions of one user; 0 for any number
---   7 fields    count
---   8.. field   each field, then its value; then the digests of the sessions in KEYS
+--   4 id        16 characters, the public one
+--   5 device    text
+--   6 idle      ms
+--   7 lifetime  ms
+--   8 most      count of sessions of one user; 0 for any number
+--   9 fields    count
+--   10.. field  each field, then its value; then the digests of the sessions in KEYS
 -- Returns
---   list: made, us of now; or full, the digests that the index lists, to be called with
+--   list: made, its head; or full, the digests that the index lists, to be called with
 local session, epochs, index = KEYS[1], KEYS[2], KEYS[3]
-local digest, user, fresh, idle = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local lifetime, most, fields = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local digest, user, fresh, id, device = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local idle, lifetime, most, fields = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local now = server_us()
 local last, listed, alive = now + lifetime * 1000, {}, {}
-if most > 0 and user ~= '' then listed = redis.call('ZRANGE', index, string.format('(%.0f', now), '+inf', 'BYSCORE') end
+if most > 0 and user ~= '' then listed = redis.call('ZRANGE', index, '(' .. stamped(now), '+inf', 'BYSCORE') end
 if most > 0 and #listed >= most then
   if #KEYS - 3 ~= #listed then return {'full', unpack(listed)} end
   for at, other in ipairs(listed) do
-    if ARGV[7 + 2 * fields + at] ~= other then return {'full', unpack(listed)} end
-    if redis.call('EXISTS', KEYS[3 + at]) == 1 then alive[#alive + 1] = at end
+    if ARGV[9 + 2 * fields + at] ~= other then return {'full', unpack(listed)} end
+    if redis.call('HEXISTS', KEYS[3 + at], 'head') == 1 then alive[#alive + 1] = at end
   end
   for at = 1, #alive - most + 1 do
     redis.call('DEL', KEYS[3 + alive[at]])
@@ -35,15 +37,15 @@ if most > 0 and #listed >= most then
   end
 end
 
-local epoch, stamp = '', string.format('%.0f', now)
+local epoch, nothing = stamped(0), stamped(0)
 if user ~= '' then
   local known = redis.call('HGET', epochs, user)
   local ends = known and tonumber(known:sub(18)) or 0
-  epoch = ends > now and known:sub(1, 16) or fresh
-  redis.call('HSET', epochs, user, string.format('%s:%.0f', epoch, math.max(ends, last)))
+  epoch = ends > now and part(known, 1) or fresh
+  redis.call('HSET', epochs, user, epoch .. ':' .. stamped(math.max(ends, last)))
   live_until(epochs, last, now)
-  redis.call('ZREMRANGEBYSCORE', index, '-inf', stamp)
-  redis.call('ZADD', index, string.format('%.0f', last), digest)
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', stamped(now))
+  redis.call('ZADD', index, stamped(last), digest)
   live_until(index, last, now)
   -- A user who does not come back leaves an epoch; each login looks at some, so that they do not pile up.
   local some = redis.call('HRANDFIELD', epochs, 2, 'WITHVALUES')
@@ -51,7 +53,8 @@ if user ~= '' then
     if tonumber(some[at + 1]:sub(18)) <= now then redis.call('HDEL', epochs, some[at]) end
   end
 end
-redis.call('HSET', session, 'user', user, 'epoch', epoch, 'created', stamp, 'seen', stamp,
-  'end', string.format('%.0f', last), 'authenticated', user ~= '' and stamp or '', unpack(ARGV, 8, 7 + 2 * fields))
+local head = epoch .. nothing .. stamped(now) .. (user ~= '' and stamped(now) or nothing) .. stamped(now)
+  .. stamped(last) .. id .. string.format('%04d', #user) .. user .. device
+redis.call('HSET', session, 'head', head, unpack(ARGV, 10, 9 + 2 * fields))
 redis.call('PEXPIRE', session, math.min(idle, lifetime))
-return {'made', stamp}
+return {'made', head}

@@ -11,24 +11,30 @@
 local session, epochs = KEYS[1], KEYS[2]
 local idle = tonumber(ARGV[1])
 
-local user = owner_of(session, epochs)
-if not user then
+local fields, head = redis.call('HGETALL', session), nil
+for at = 1, #fields, 2 do
+  if fields[at] == 'head' then head = fields[at + 1] end
+end
+if not head then
   local successor, grace = unpack(redis.call('HMGET', session, 'successor', 'grace'))
   if not successor then return {} end
   return {'moved', successor, tonumber(grace) > server_us() and 1 or 0}
 end
+local last = tonumber(part(head, LAST))
+if not last or not user_of(head) then return fields end -- which the caller cannot read either, and tells of
+if not owner_of(head, epochs) then return {} end
 
 local left = redis.call('PTTL', session)
-if left < idle * 0.9 then
+if left < idle * 0.9 and idle > 0 then
   local now = server_us()
-  local life = math.min(idle, math.floor((redis.call('HGET', session, 'end') - now) / 1000))
+  local life = math.min(idle, math.floor((last - now) / 1000))
   if life <= 0 then
     redis.call('DEL', session)
     return {}
   end
-  if life - left > idle / 100 then
-    redis.call('HSET', session, 'seen', string.format('%.0f', now))
+  if left < 0 or life - left > idle / 100 then
+    redis.call('HSET', session, 'head', with(head, SEEN, stamped(now)))
     redis.call('PEXPIRE', session, life)
   end
 end
-return redis.call('HGETALL', session)
+return fields

@@ -9,11 +9,11 @@
 local session = KEYS[1]
 local mark = ARGV[1]
 
-local user, successor = unpack(redis.call('HMGET', session, 'user', 'successor'))
+local head, successor = unpack(redis.call('HMGET', session, 'head', 'successor'))
 if successor then return {'moved', successor} end
-if not user then return {} end
+if not head then return {} end
 
 redis.call('DEL', session)
 redis.call('HSET', session, 'revoked', '1')
 redis.call('PEXPIRE', session, mark)
-return {'ended', user}
+return {'ended', user_of(head) or ''}

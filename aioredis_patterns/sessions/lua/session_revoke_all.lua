@@ -13,7 +13,8 @@
 local epochs, index, kept = KEYS[1], KEYS[2], KEYS[3]
 local user, fresh, digest = ARGV[1], ARGV[2], ARGV[3]
 
-local stays = digest ~= '' and owner_of(kept, epochs) == user
+local head = digest ~= '' and redis.call('HGET', kept, 'head')
+local stays = owner_of(head, epochs) == user
 if stays then redis.call('ZREM', index, digest) end
 local ended = redis.call('ZRANGE', index, 0, -1)
 
@@ -22,9 +23,9 @@ if not stays then
   redis.call('HDEL', epochs, user)
   return ended
 end
-local last = redis.call('HGET', kept, 'end')
+local last = part(head, LAST)
 redis.call('HSET', epochs, user, fresh .. ':' .. last)
-redis.call('HSET', kept, 'epoch', fresh)
+redis.call('HSET', kept, 'head', with(head, 1, fresh))
 redis.call('ZADD', index, last, digest)
 redis.call('PEXPIREAT', index, string.format('%.0f', math.ceil(last / 1000)))
 return ended

@@ -16,24 +16,28 @@
 local old, new, epochs, index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local left, successor, idle, grace, verified = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 
-if redis.call('HGET', old, 'successor') == successor then return redis.call('HGETALL', new) end
-local user = owner_of(old, epochs)
+if redis.call('HGET', old, 'successor') == successor then
+  return owner_of(redis.call('HGET', new, 'head'), epochs) and redis.call('HGETALL', new) or {}
+end
+local head = redis.call('HGET', old, 'head')
+local user = owner_of(head, epochs)
 if not user then return {} end
-local now, last = server_us(), tonumber(redis.call('HGET', old, 'end'))
-local stamp, life = string.format('%.0f', now), math.min(idle, math.floor((last - now) / 1000))
+local now, last = server_us(), tonumber(part(head, LAST))
+local life = math.min(idle, math.floor((last - now) / 1000))
 if life <= 0 then
   redis.call('DEL', old)
   return {}
 end
 
+head = with(head, SEEN, stamped(now))
+if verified == '1' then head = with(head, AUTHENTICATED, stamped(now)) end
 redis.call('RENAME', old, new)
-redis.call('HSET', new, 'seen', stamp)
-if verified == '1' then redis.call('HSET', new, 'authenticated', stamp) end
+redis.call('HSET', new, 'head', head)
 redis.call('PEXPIRE', new, life)
-redis.call('HSET', old, 'successor', successor, 'grace', string.format('%.0f', now + grace * 1000))
+redis.call('HSET', old, 'successor', successor, 'grace', stamped(now + grace * 1000))
 redis.call('PEXPIRE', old, math.ceil((last - now) / 1000))
 if user ~= '' then
-  redis.call('ZADD', index, string.format('%.0f', last), successor)
+  redis.call('ZADD', index, stamped(last), successor)
   redis.call('ZREM', index, left)
   live_until(index, last, now)
 end

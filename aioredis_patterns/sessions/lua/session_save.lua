@@ -9,20 +9,21 @@
 --   3 removed   count
 --   4.. field   the fields to remove; then each field to set, and its value
 -- Returns
---   integer: 1; 0 when there is no such session any more; -1 when another version is there
+--   1 state      1; 0 when there is no such session any more; -1 when another version is there
+--   2 successor  where there is none, but the token was replaced and may still be used: digest of the new token
 local session, epochs = KEYS[1], KEYS[2]
 local expected, version, removed = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
-if not owner_of(session, epochs) then return 0 end
-local current = redis.call('HGET', session, 'version')
-if current == version then return 1 end
-if expected ~= '' and current ~= expected then return -1 end
+local head = redis.call('HGET', session, 'head')
+if not head then
+  local successor, grace = unpack(redis.call('HMGET', session, 'successor', 'grace'))
+  return {0, successor and tonumber(grace) > server_us() and successor or ''}
+end
+if not owner_of(head, epochs) then return {0, ''} end
+local current = part(head, VERSION)
+if current == version then return {1} end
+if expected ~= '' and current ~= expected then return {-1} end
 
-for at = 4, 3 + removed do
-  redis.call('HDEL', session, ARGV[at])
-end
-for at = 4 + removed, #ARGV, 2 do
-  redis.call('HSET', session, ARGV[at], ARGV[at + 1])
-end
-redis.call('HSET', session, 'version', version)
-return 1
+if removed > 0 then redis.call('HDEL', session, unpack(ARGV, 4, 3 + removed)) end
+redis.call('HSET', session, 'head', with(head, VERSION, version), unpack(ARGV, 4 + removed))
+return {1}
