@@ -83,6 +83,13 @@ def redis_py(session: nox.Session) -> None:
 
 
 @nox.session
+def example(session: nox.Session) -> None:
+    """Open the teahouse of `examples/service` on this machine, with a Redis of its own, until Ctrl-C."""
+    install(session, "example")
+    session.run("python", "-m", "examples.service")
+
+
+@nox.session
 def storm(session: nox.Session) -> None:
     """Take 100,000 locks while everything goes wrong; `-- --acquisitions 5000 --kind FairLock` is another run."""
     install(session, "test")

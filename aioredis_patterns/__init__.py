@@ -7,6 +7,7 @@
 | a value loaded once, and kept for a while | `caches` | `Cache`, `NearCache`, `WriteThrough` ... |
 | work handed to whoever has time, none of it lost | `queues` | `Queue`, `PriorityQueue`, `Worker` ... |
 | what happened, for all who want to know | `streams` | `EventLog`, `ConsumerGroup` |
+| what was posted, by oneself and by whom one follows | `feeds` | `Feed` |
 | who is how far ahead, of all or of a day | `leaderboards` | `Leaderboard`, `PeriodicLeaderboard` |
 | how many, exactly or nearly, and of each day | `counters` | `Counter`, `UniqueCounter`, `Activity` ... |
 | who is new, what has which tags, who follows whom | `collections` | `UniqueSet`, `TagIndex`, `SocialGraph` |
@@ -15,7 +16,7 @@
 | what is switched on for whom | `flags` | `FeatureFlags` |
 | a connection that many tasks share | `client` | `connect`, `PipelinedRedis` |
 | a real server for demos and tests | `embedded`, `testing` | `embedded_server`, fixtures of pytest |
-| limits in a web application, metrics | `integrations` | `integrations.asgi`, `.fastapi`, `.opentelemetry` |
+| sessions, limits, caches of web pages; metrics | `integrations` | `integrations.asgi`, `.fastapi`, `.opentelemetry` |
 
 Every name is imported from here, its room's page tells which one to take. A pattern takes any `redis.asyncio.Redis` or
 `RedisCluster` as its first argument.
@@ -90,6 +91,7 @@ from aioredis_patterns.errors import (
     SessionConflictError,
     TransportError,
 )
+from aioredis_patterns.feeds import Feed, FeedPage
 from aioredis_patterns.flags import FeatureFlags, Flag, FlagChange
 from aioredis_patterns.leaderboards import (
     Leaderboard,
@@ -200,6 +202,8 @@ __all__ = (
     "FairLock",
     "Fallback",
     "FeatureFlags",
+    "Feed",
+    "FeedPage",
     "FenceGuard",
     "FixedWindow",
     "Flag",

@@ -37,6 +37,7 @@ EDGES = {
     ("__main__", "console"): "python -m is the command line",
     ("testing", "embedded"): "its fixtures are servers",
     ("console", "embedded"): "the tour runs on a server of its own",
+    ("console", "integrations"): "the tour has a step of the web",
     ("console", "top level"): "the command line uses the library as its users do",
     ("integrations", "top level"): "an integration uses the library as its users do",
 }

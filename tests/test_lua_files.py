@@ -48,6 +48,8 @@ LASTING = {
     "social_graph_follow": "a graph keeps its people until they are not followed any more",
     "log_append": "a log keeps its entries until it is trimmed; one with an age expires",
     "pending": "dead letters stay until they are replayed or dropped; every caller of let_go sets the expiry",
+    "feed_enter": "who follows whom lasts until it is ended",
+    "feed_follow": "who follows whom lasts until it is ended",
     "session_save": "a change of fields leaves the expiry of a session that is there",
     "record_update": "a change of fields leaves the expiry of a record that is there",
     "record_increment": "a change of a field leaves the expiry of a record that is there",

@@ -21,6 +21,7 @@ from aioredis_patterns.console.tour import (
     concurrency,
     counters,
     documents,
+    feeds,
     flags,
     leaderboards,
     locks,
@@ -28,9 +29,12 @@ from aioredis_patterns.console.tour import (
     queues,
     quota,
     rate_limits,
+    sessions,
     stores,
+    streams,
     transport,
     turns,
+    web,
 )
 from aioredis_patterns.console.tour.command import summary
 from aioredis_patterns.console.tour.crew import PROCESSES, Crew, CrewError, crew_of
@@ -52,6 +56,7 @@ LETTERS = [DeadLetter("id", -1, b"-1", {}, 3, "no", "", datetime.now(UTC), datet
 BOARD = [RankedMember("ada", 6.0, 1), RankedMember("bob", 3.0, 2)]
 USER = documents.Profile("Ada", 200, 200, "fine")
 DOCUMENT = {"seen": {str(number): True for number in range(1, 201)}, "empty": []}
+SHOWN = [f"{author} {number}" for author in ("ada", "bob", "cy") for number in range(100)]
 FEW, MORE = [[*range(500)]], [[*range(1_000)]]
 GOOD = [Hold(number, number + 0.5, number % PROCESSES, number + 1, 1) for number in range(8)]
 
@@ -225,6 +230,19 @@ async def test_a_tour_without_a_server_says_so(own_server: EmbeddedServer) -> No
         pytest.param(documents.judge(None, DOCUMENT, [True]), 1, id="the record is gone"),
         pytest.param(documents.judge(USER, DOCUMENT | {"empty": {}}, [True]), 1, id="a list became an object"),
         pytest.param(documents.judge(USER, DOCUMENT, [True, True]), 1, id="two were first"),
+        pytest.param(sessions.judge("abcde", ["a"], 3, 0), 0, id="good sessions"),
+        pytest.param(sessions.judge("abcd", ["a"], 3, 0), 1, id="a change of a session is lost"),
+        pytest.param(sessions.judge("abcde", ["a", "b"], 3, 0), 1, id="two rotations won"),
+        pytest.param(sessions.judge("abcde", ["a"], 4, 0), 1, id="a login too many lives"),
+        pytest.param(sessions.judge("abcde", ["a"], 3, 1), 1, id="a session outlives its end"),
+        pytest.param(web.judge([1, 0], ["ab", "ab"], 2), 0, id="good orders"),
+        pytest.param(web.judge([1, 0, 1], ["ab", "ab"], 2), 1, id="an order is made twice"),
+        pytest.param(web.judge([1, 0], ["ab", "cb"], 2), 1, id="two are told something else"),
+        pytest.param(feeds.judge([SHOWN[:9]], [SHOWN, SHOWN], []), 0, id="good feeds"),
+        pytest.param(feeds.judge([[*SHOWN[:9], SHOWN[8]]], [SHOWN, SHOWN], []), 1, id="a page turned back"),
+        pytest.param(feeds.judge([], [SHOWN[1:], SHOWN[1:]], []), 1, id="an item is missing"),
+        pytest.param(feeds.judge([], [SHOWN, SHOWN[::-1]], []), 1, id="who fetches sees another order"),
+        pytest.param(feeds.judge([], [SHOWN, SHOWN], SHOWN[:1]), 1, id="an item stays behind"),
         pytest.param(flags.judge(FEW, MORE, [True], ["set"] * 4), 0, id="good flags"),
         pytest.param(flags.judge([*FEW, []], MORE, [True], ["set"] * 4), 1, id="a process says something else"),
         pytest.param(flags.judge(MORE, FEW, [True], ["set"] * 4), 2, id="the rollout shrinks"),
@@ -242,6 +260,13 @@ async def test_a_tour_without_a_server_says_so(own_server: EmbeddedServer) -> No
         pytest.param(queues.judge([[0, 1]] * 4, LETTERS[1:], 0, 8, 8), 1, id="a dead letter is missing"),
         pytest.param(queues.judge([[0, 1]] * 4, LETTERS, 1, 8, 8), 1, id="a message stayed behind"),
         pytest.param(queues.judge([[0, 1]] * 4, LETTERS, 0, 9, 8), 1, id="a handler wrote twice"),
+        pytest.param(streams.judge([[(0, 0), (0, 2)], [(1, 1)]], [2, 0, 1], 0, 3), 0, id="a good log"),
+        pytest.param(streams.judge([[(0, 0)], [(1, 1)]], [2, 0, 1], 0, 3), 1, id="an entry was not handled"),
+        pytest.param(
+            streams.judge([[(0, 2), (0, 0)], [(1, 1)]], [2, 0, 1], 0, 3), 1, id="the order was not kept"
+        ),
+        pytest.param(streams.judge([[(0, 0), (0, 2)], [(1, 1)]], [2, 0, 1], 1, 3), 1, id="an entry is left"),
+        pytest.param(streams.judge([[(0, 0), (0, 2)], [(1, 1)]], [0, 1], 0, 3), 1, id="the log lost an entry"),
         pytest.param(meeting.judge(DAYS, 4000), 0, id="a good meeting"),
         pytest.param(meeting.judge(DAYS, 3999), 1, id="a sum was lost"),
         pytest.param(meeting.judge([DAYS[0]._replace(ready=1), *DAYS[1:]], 4000), 1, id="the latch opened too early"),

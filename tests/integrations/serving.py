@@ -1,4 +1,4 @@
-"""Real applications under a real web server."""
+"""Real applications, under a real web server or called by a client itself."""
 
 from __future__ import annotations
 
@@ -27,3 +27,8 @@ async def serving(app: Any) -> AsyncIterator[httpx.AsyncClient]:
     finally:
         server.should_exit = True
         await running
+
+
+def calling(app: Any) -> httpx.AsyncClient:
+    """A client that calls the application itself, which is much quicker; it has a response when the call has ended."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://example.com")

@@ -7,11 +7,21 @@ from importlib import import_module
 
 import pytest
 
-from aioredis_patterns.integrations.asgi import ClientAddress, RateLimitMiddleware
+from aioredis_patterns.integrations.asgi import (
+    ClientAddress,
+    IdempotencyMiddleware,
+    RateLimitMiddleware,
+    RequestSession,
+    ResponseCacheMiddleware,
+    SessionMiddleware,
+)
 from aioredis_patterns.integrations.fastapi import RateLimit
 from tests.support.examples import run
 
-SHOWN = (ClientAddress, ClientAddress.__call__, RateLimitMiddleware, RateLimit)
+SHOWN = (
+    *(ClientAddress, ClientAddress.__call__, RateLimitMiddleware, RateLimit),
+    *(IdempotencyMiddleware, ResponseCacheMiddleware, RequestSession, SessionMiddleware),
+)
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: shown.__qualname__)

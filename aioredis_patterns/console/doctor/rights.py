@@ -27,7 +27,14 @@ _HARMLESS: Final = (
     *("ZREVRANK KEY member", "ZREVRANGE KEY 0 0", "PEXPIREAT KEY 1"),
     *("PFCOUNT KEY", "SINTER KEY", "SUNION KEY", "SMEMBERS KEY", "SISMEMBER KEY member"),
     *("SRANDMEMBER KEY", "SREM KEY member", "SSCAN KEY 0"),
-    *("ZRANK KEY member", "ZCARD KEY", "ZCOUNT KEY 0 0", "ZRANGEBYSCORE KEY 0 0", "SCARD KEY"),
+    *(
+        "ZRANK KEY member",
+        "ZCARD KEY",
+        "ZCOUNT KEY 0 0",
+        "ZRANGEBYSCORE KEY 0 0",
+        "ZREVRANGEBYSCORE KEY 0 0",
+        "SCARD KEY",
+    ),
     *("GETBIT KEY 0", "BITCOUNT KEY", "BITOP OR KEY KEY", "STRLEN KEY", "XREVRANGE KEY + - COUNT 1"),
     *(
         "XRANGE KEY - + COUNT 1",

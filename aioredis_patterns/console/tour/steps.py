@@ -10,6 +10,7 @@ from . import (
     concurrency,
     counters,
     documents,
+    feeds,
     flags,
     leaderboards,
     leading,
@@ -18,9 +19,12 @@ from . import (
     queues,
     quota,
     rate_limits,
+    sessions,
     stores,
+    streams,
     transport,
     turns,
+    web,
 )
 from .step import Step
 
@@ -39,9 +43,13 @@ STEPS: Final[tuple[Step, ...]] = (
     caches.STEP,
     stores.STEP,
     queues.STEP,
+    feeds.STEP,
+    streams.STEP,
     leaderboards.STEP,
     counters.STEP,
     flags.STEP,
     documents.STEP,
+    sessions.STEP,
+    web.STEP,
 )
 """In the order in which they are shown."""

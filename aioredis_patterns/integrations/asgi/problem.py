@@ -1,16 +1,17 @@
-"""The answer to a request that is not admitted: a problem document, as of RFC 9457."""
+"""The answers to requests that are not served: problem documents, as of RFC 9457."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
 from aioredis_patterns.rate_limits import Decision
 
 from .headers import Field, retry_after
 
-__all__ = ("Send", "problem", "refuse")
+__all__ = ("Send", "answer_problem", "problem", "refuse")
 
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -27,9 +28,16 @@ def problem(decision: Decision) -> tuple[int, list[Field], bytes]:
     else:
         status, kind, title, when = 429, "quota-exceeded", "Quota exceeded", retry_after(decision)
     document = {"type": _TYPES + kind, "title": title, "status": status, "violated-policies": [decision.policy]}
-    body = json.dumps(document).encode()
-    described = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
+    described, body = _encoded(document)
     return status, described + when, body
+
+
+async def answer_problem(status: int, detail: str, send: Send, more: Sequence[Field] = ()) -> None:
+    """Answer a request with a status that says what kind of problem it is, and what it is in particular."""
+    phrase = HTTPStatus(status).phrase
+    described, body = _encoded({"type": "about:blank", "title": phrase, "status": status, "detail": detail})
+    await send({"type": "http.response.start", "status": status, "headers": [*described, *more]})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def refuse(decision: Decision, scope: Mapping[str, Any], send: Send, more: Sequence[Field] = ()) -> None:
@@ -43,3 +51,8 @@ async def refuse(decision: Decision, scope: Mapping[str, Any], send: Send, more:
     status, fields, body = problem(decision)
     await send({"type": f"{prefix}.start", "status": status, "headers": [*fields, *more]})
     await send({"type": f"{prefix}.body", "body": body})
+
+
+def _encoded(document: Mapping[str, Any]) -> tuple[list[Field], bytes]:
+    body = json.dumps(document).encode()
+    return [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))], body

@@ -1,0 +1,198 @@
+"""ResponseCacheMiddleware: responses that are the same for everybody, kept in a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from time import time
+from typing import Any, Final, final
+
+from redis.exceptions import RedisError
+
+from aioredis_patterns.caches import Cache
+from aioredis_patterns.errors import PatternError
+
+from .answer import Answer, Recording, without_sending_files
+from .directives import Directives
+from .problem import Send
+from .rate_limit import App, Scope
+from .request import digest, value_of
+
+__all__ = ("ResponseCacheMiddleware",)
+
+_NEVER: Final = frozenset((b"authorization", b"range"))
+_ABOUT_THE_BODY: Final = frozenset((b"content-length", b"content-type", b"content-encoding"))
+_LONGEST: Final = 10 * 365 * 86_400
+
+
+@final
+class ResponseCacheMiddleware:
+    """Answers GET requests with the response that the application gave to the same one before.
+
+    The promise. Only a response of 200 to a GET is kept, and one that is for somebody in particular never: not if the
+    request has `Authorization`, not if the response has `Set-Cookie` or a `Cache-Control` of `private`, `no-store` or
+    `no-cache`, not if the application looked at the session of a middleware outside. A request with cookies is answered
+    only by a response that says `public`, gives an `s-maxage` or names `Cookie` in its `Vary`, and leaves only such a
+    one. Responses that vary are kept for each value of what they vary by. Each has an `ETag`, and whoever names it in
+    `If-None-Match` gets 304 without a body; a kept one tells its `Age`.
+
+    The limit of the promise. A response lives for its `s-maxage` or `max-age`, or else for the cache's `ttl`. One that
+    the application was making while its tag was invalidated is kept all the same, so that time bounds how old an answer
+    can be. Many who miss at one time all reach the application. A body that is longer than `max_body` is not kept;
+    what streams is not held up.
+
+    The cost. One round trip for a request that can be answered, two if its response varies; one more to keep one.
+
+    Args:
+        app: The application.
+        cache: Of bytes: `Cache(redis, "pages", ttl=60, codec=Raw())`. What it does when Redis fails is its own to say
+            (`on_error`); a response that cannot be kept is given nevertheless.
+        tags: A function of the scope that says by which tags the response can be invalidated.
+        max_body: Bytes of a body that is kept.
+
+    Example:
+        >>> async def hello(scope, receive, send):
+        ...     print("working")
+        ...     await send({"type": "http.response.start", "status": 200, "headers": []})
+        ...     await send({"type": "http.response.body", "body": b"hello"})
+        >>> from aioredis_patterns import Cache
+        >>> from aioredis_patterns.codecs import Raw
+        >>> app = ResponseCacheMiddleware(hello, cache=Cache(redis, "pages", ttl=60, codec=Raw()))
+        >>> async def show(message):
+        ...     if "body" in message:
+        ...         print(message["body"])
+        >>> scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
+        >>> for _ in range(2):
+        ...     await app(scope, None, show)
+        working
+        b'hello'
+        b'hello'
+    """
+
+    __slots__ = ("_cache", "_max_body", "_tags", "app")
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        cache: Cache[bytes],
+        tags: Callable[[Scope], Iterable[str]] | None = None,
+        max_body: int = 2**20,
+    ) -> None:
+        self.app = app
+        self._cache, self._tags, self._max_body = cache, tags, max_body
+
+    async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
+        """Serve a connection."""
+        if scope["type"] != "http" or scope["method"] != "GET" or _is_particular(scope):
+            await self.app(scope, receive, send)
+            return
+        place = _place(scope)
+        found = await self._find(scope, place)
+        if found is None:
+            await self._ask(scope, receive, send, place)
+        else:
+            await _unless_known(scope, found).send(send)
+
+    async def _find(self, scope: Scope, place: str) -> Answer | None:
+        """The kept response to such a request, with its age."""
+        packed = await self._cache.get(place)
+        if packed is None:
+            return None
+        notes, answer = Answer.unpack(packed)
+        if notes["vary"]:
+            packed = await self._cache.get(_variant(scope, place, notes["vary"]))
+            if packed is None:
+                return None
+            notes, answer = Answer.unpack(packed)
+        if _has_cookies(scope) and not notes["cookies"]:
+            return None
+        age = max(int(time() - notes["at"]), 0)
+        return Answer(answer.status, [*answer.fields, (b"age", b"%d" % age)], answer.body)
+
+    async def _ask(self, scope: Scope, receive: Any, send: Send, place: str) -> None:
+        def wanted(answer: Answer) -> bool:
+            return _may_be_kept(scope, answer)
+
+        async def complete(answer: Answer) -> Answer:
+            if recording.too_long:
+                return answer
+            tagged = _with_etag(answer)
+            await self._keep(scope, place, tagged)
+            return _unless_known(scope, tagged)
+
+        recording = Recording(send, self._max_body, wanted, complete)
+        await self.app(without_sending_files(scope), receive, recording)
+
+    async def _keep(self, scope: Scope, place: str, answer: Answer) -> None:
+        told = Directives.of(answer.value(b"cache-control"))
+        vary = _names(answer.value(b"vary"))
+        notes = {"at": time(), "cookies": _is_for_cookies(told, vary), "vary": []}
+        ttl = None if told.max_age is None else min(told.max_age, _LONGEST)
+        tags = list(self._tags(scope)) if self._tags is not None else []
+        try:
+            if vary:
+                signpost = Answer(answer.status, [], b"").pack({"vary": vary})
+                await self._cache.set(place, signpost, ttl=ttl, tags=tags)
+                place = _variant(scope, place, vary)
+            await self._cache.set(place, answer.pack(notes), ttl=ttl, tags=tags)
+        except (RedisError, PatternError, OSError, TimeoutError):
+            pass  # it is made again for the next
+
+
+def _is_particular(scope: Scope) -> bool:
+    """Whether the request is for an answer of its own."""
+    return not _NEVER.isdisjoint(name for name, _ in scope["headers"]) or _asks_not_to_store(scope)
+
+
+def _asks_not_to_store(scope: Scope) -> bool:
+    return Directives.of(value_of(scope, b"cache-control")).no_store
+
+
+def _may_be_kept(scope: Scope, answer: Answer) -> bool:
+    vary, told = _names(answer.value(b"vary")), Directives.of(answer.value(b"cache-control"))
+    if answer.status != 200 or told.is_private or told.max_age == 0 or "*" in vary:
+        return False
+    if answer.value(b"set-cookie") is not None or getattr(scope.get("session"), "accessed", False):
+        return False
+    return not _has_cookies(scope) or _is_for_cookies(told, vary)
+
+
+def _is_for_cookies(told: Directives, vary: list[str]) -> bool:
+    """Whether a response may be given to a request with cookies, on which it may depend without saying so."""
+    return told.is_public or "cookie" in vary
+
+
+def _has_cookies(scope: Scope) -> bool:
+    return value_of(scope, b"cookie") is not None
+
+
+def _with_etag(answer: Answer) -> Answer:
+    if answer.value(b"etag") is not None:
+        return answer
+    tag = b'W/"%b"' % digest(answer.body)[:32].encode()
+    return Answer(answer.status, [*answer.fields, (b"etag", tag)], answer.body)
+
+
+def _unless_known(scope: Scope, answer: Answer) -> Answer:
+    """The response, or 304 when the client has it already."""
+    known = value_of(scope, b"if-none-match") or b""
+    tags = {tag.strip().removeprefix(b"W/") for tag in known.split(b",")}
+    tag = (answer.value(b"etag") or b"").removeprefix(b"W/")
+    if tag not in tags and known.strip() != b"*":
+        return answer
+    return Answer(304, [field for field in answer.fields if field[0].lower() not in _ABOUT_THE_BODY], b"")
+
+
+def _names(vary: bytes | None) -> list[str]:
+    """What a response varies by, in one order."""
+    return sorted({name.strip().lower() for name in (vary or b"").decode("latin-1").split(",")} - {""})
+
+
+def _place(scope: Scope) -> str:
+    host = value_of(scope, b"host") or b""
+    return digest(scope.get("scheme", "http"), host, scope["path"], scope["query_string"])
+
+
+def _variant(scope: Scope, place: str, vary: list[str]) -> str:
+    values = [value_of(scope, name.encode("latin-1")) for name in vary]
+    return digest(place, *vary, *(b"none" if value is None else b"=" + value for value in values))
