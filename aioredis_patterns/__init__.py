@@ -156,6 +156,7 @@ from aioredis_patterns.sessions import (
     SessionStore,
 )
 from aioredis_patterns.streams import (
+    Consumer,
     ConsumerGroup,
     DeadEntries,
     DeadEntry,
@@ -178,6 +179,7 @@ __all__ = (
     "Cohort",
     "CompositeLimit",
     "ConcurrencyLimit",
+    "Consumer",
     "ConsumerGroup",
     "Counter",
     "DELETED",

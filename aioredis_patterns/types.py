@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from redis.asyncio import Redis, RedisCluster
 
-__all__ = ("AnyRedis", "Codec", "EventHook", "KeyPart", "Seconds")
+__all__ = ("AnyRedis", "Claimed", "Codec", "EventHook", "KeyPart", "Seconds", "Source")
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 Seconds: TypeAlias = float | timedelta
 """A duration: seconds as a number, or a timedelta."""
@@ -42,3 +44,48 @@ class EventHook(Protocol):
     """A plain callable that is told what a pattern did, in one frozen dataclass of `aioredis_patterns.events`."""
 
     def __call__(self, event: Any, /) -> None: ...
+
+
+class Claimed(Protocol[T_co]):
+    """What a consumer has in hand until it says what became of it: a message of a queue, an entry of a log."""
+
+    attempt: int
+    lost: bool
+    on_loss: Callable[[], object] | None
+
+    @property
+    def id(self) -> str:
+        """The same in every delivery."""
+        ...
+
+    @property
+    def payload(self) -> T_co:
+        """What is to be handled."""
+        ...
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What travelled beside it."""
+        ...
+
+    def keep(self) -> None:
+        """Hold it until it is ended."""
+        ...
+
+    async def done(self) -> None:
+        """It was handled."""
+        ...
+
+    async def fail(self, error: BaseException, delay: Seconds = 0) -> None:
+        """It was not; it may be tried again after so many seconds."""
+        ...
+
+
+class Source(Protocol[T_co]):
+    """Where a worker gets what it is to handle."""
+
+    name: str
+
+    async def claim_many(self, count: int, timeout: Seconds | None = None) -> Sequence[Claimed[T_co]]:
+        """Up to so many, as soon as there is one."""
+        ...

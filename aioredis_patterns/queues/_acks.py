@@ -11,7 +11,8 @@ from aioredis_patterns.client.link import Link
 
 __all__ = ("Acks",)
 
-_ACK: Final = Script(__package__, "queue_ack", keys=3, fragments=("message", "hold"), lease=True)
+_PARTS: Final = ("clock", "ready", "message", "hold", "wake", "again")
+_ACK: Final = Script(__package__, "queue_ack", keys=6, fragments=_PARTS, lease=True)
 
 _MOST_AT_ONCE: Final = 500
 """Tokens in one call, so that the server is never busy for long."""
@@ -21,7 +22,7 @@ _Batch = dict[asyncio.Future[bool], str]
 
 @final
 class Acks:
-    """The acknowledgements of one client on one event loop, by the keys of their queue."""
+    """The acknowledgements of one client on one event loop, by the keys and the order of their queue."""
 
     __slots__ = ("_batches", "_tasks")
 

@@ -29,7 +29,7 @@ __all__ = ("Delivery", "Place", "hand_back", "quietly")
 T = TypeVar("T")
 
 _NACK: Final = Script(
-    __package__, "queue_nack", keys=7, fragments=("clock", "ready", "message", "hold", "wake"), lease=True
+    __package__, "queue_nack", keys=7, fragments=("clock", "ready", "message", "hold", "wake", "again"), lease=True
 )
 _HAND_BACK: Final = Script(
     __package__, "queue_hand_back", keys=5, fragments=("ready", "hold", "wake"), repeatable=True, lease=True
@@ -131,7 +131,7 @@ class Delivery(Generic[T]):
             OutcomeUnknownError, redis.exceptions.RedisError: Redis failed; it is delivered again unless it was done.
         """
         place, link = self._place, link_of(self.redis)
-        keys = (place.leased, place.messages, place.index)
+        keys = (place.ready, place.delayed, place.leased, place.messages, place.index, place.waiters, place.order)
         return bool(await self.end(lambda: link.companion(Acks).add(link, keys, self.token)))
 
     async def nack(self, delay: Seconds = 0, reason: str = "") -> bool:

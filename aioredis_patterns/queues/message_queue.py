@@ -65,6 +65,7 @@ class Terms(NamedTuple):
     mark: str
     window_ms: int
     tenant: str
+    again: int
 
     @classmethod
     def of(
@@ -75,6 +76,7 @@ class Terms(NamedTuple):
         priority: int = 0,
         dedup: KeyPart | None = None,
         dedup_for: Seconds | None = None,
+        dedup_again: bool = False,
         group: KeyPart | None = None,
     ) -> Terms:
         """The terms of `put`.
@@ -82,12 +84,14 @@ class Terms(NamedTuple):
         Raises:
             ValueError, TypeError: They make no sense.
         """
-        if dedup is None and dedup_for is not None:
-            raise ValueError("dedup_for is of use only with dedup")
+        if dedup is None and (dedup_for is not None or dedup_again):
+            raise ValueError("dedup_for and dedup_again are of use only with dedup")
+        if dedup_for is not None and dedup_again:
+            raise ValueError("dedup_again waits for the message before to end, dedup_for does not: take one of them")
         mark = "" if dedup is None else check_part(dedup, "dedup")
         window = 0 if dedup_for is None else ttl_ms(dedup_for, "dedup_for")
         tenant = "" if group is None else check_part(group, "group")
-        return cls(priority, delay_ms(delay), 0 if ttl is None else ttl_ms(ttl), mark, window, tenant)
+        return cls(priority, delay_ms(delay), 0 if ttl is None else ttl_ms(ttl), mark, window, tenant, int(dedup_again))
 
 
 class MessageQueue(Generic[T]):

@@ -111,6 +111,7 @@ class PriorityQueue(MessageQueue[T]):
         delay: Seconds = 0,
         dedup: KeyPart | None = None,
         dedup_for: Seconds | None = None,
+        dedup_again: bool = False,
         group: KeyPart | None = None,
         ttl: Seconds | None = None,
         headers: Mapping[str, str] | None = None,
@@ -127,6 +128,8 @@ class PriorityQueue(MessageQueue[T]):
             dedup: While a message with this key is pending, no other is put: not acknowledged, and no dead letter.
             dedup_for: The same for so many seconds from the first put, whatever becomes of it; then one more is put,
                 even if the first is pending still.
+            dedup_again: Once the message with this key was claimed, one more is kept, the one put last, and put when
+                that message has ended; so a handler runs once more after whatever changed while it ran.
             group: A tenant: those of one priority take turns, however much each has put. Not with `aging`.
             ttl: Seconds after which it is dropped if nobody has claimed it; None to keep it.
             headers: What travels beside the payload, such as a trace.
@@ -139,7 +142,10 @@ class PriorityQueue(MessageQueue[T]):
         """
         if group is not None and self._place.order != "0":
             raise ValueError("a queue with aging goes by time, and has no groups")
-        terms = Terms.of(delay, ttl, priority=_checked(priority), dedup=dedup, dedup_for=dedup_for, group=group)
+        level = _checked(priority)
+        terms = Terms.of(
+            delay, ttl, priority=level, dedup=dedup, dedup_for=dedup_for, dedup_again=dedup_again, group=group
+        )
         (id_,) = await self._put([payload], terms, headers, timeout)
         return id_
 

@@ -103,6 +103,7 @@ class Queue(MessageQueue[T]):
         delay: Seconds = 0,
         dedup: KeyPart | None = None,
         dedup_for: Seconds | None = None,
+        dedup_again: bool = False,
         ttl: Seconds | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: Seconds | None = None,
@@ -117,6 +118,8 @@ class Queue(MessageQueue[T]):
             dedup: While a message with this key is pending, no other is put: not acknowledged, and no dead letter.
             dedup_for: The same for so many seconds from the first put, whatever becomes of it; then one more is put,
                 even if the first is pending still.
+            dedup_again: Once the message with this key was claimed, one more is kept, the one put last, and put when
+                that message has ended; so a handler runs once more after whatever changed while it ran.
             ttl: Seconds after which it is dropped if nobody has claimed it; None to keep it.
             headers: What travels beside the payload, such as a trace.
             timeout: Seconds to wait while the queue is full; 0 to try once, None for ever.
@@ -126,7 +129,8 @@ class Queue(MessageQueue[T]):
             QueueFullError: There was no room in time.
             OutcomeUnknownError: The reply was lost; the message may be in the queue.
         """
-        (id_,) = await self._put([payload], Terms.of(delay, ttl, dedup=dedup, dedup_for=dedup_for), headers, timeout)
+        terms = Terms.of(delay, ttl, dedup=dedup, dedup_for=dedup_for, dedup_again=dedup_again)
+        (id_,) = await self._put([payload], terms, headers, timeout)
         return id_
 
     async def put_many(

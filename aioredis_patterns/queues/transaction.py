@@ -23,7 +23,8 @@ from .delivery import Delivery
 
 __all__ = ("Transaction",)
 
-_COMMIT: Final = Script(__package__, "transaction_commit", keys=4, fragments=("clock", "message", "hold"), lease=True)
+_PARTS: Final = ("clock", "ready", "message", "hold", "wake", "again")
+_COMMIT: Final = Script(__package__, "transaction_commit", keys=7, fragments=_PARTS, lease=True)
 
 _MOST_ARGUMENTS: Final = 5000
 """Of one command: Lua passes fewer than 8,000 to a function, and must not fail between two writes."""
@@ -91,9 +92,9 @@ class Transaction:
             OutcomeUnknownError: The reply was lost, and then the lease; all was written or nothing.
         """
         delivery, place = self._delivery, self._delivery.place
-        script = _COMMIT.taking(4 + len(self._keys))
-        keys = (place.leased, place.dead, place.messages, place.index, *self._keys)
-        what = (delivery.token, delivery.id, *self._commands)
+        script = _COMMIT.taking(7 + len(self._keys))
+        keys = (place.ready, place.delayed, place.leased, place.dead, place.messages, place.index, place.waiters)
+        what = (*self._keys, place.order, delivery.token, delivery.id, *self._commands)
         answer = await delivery.end(lambda: script(delivery.redis, *keys, *what))
         if isinstance(answer, bytes):
             raise ResponseError(answer.decode(errors="replace"))

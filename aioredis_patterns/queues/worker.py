@@ -28,10 +28,7 @@ from redis.exceptions import RedisError
 from aioredis_patterns._core.durations import lease_ms, timeout_seconds
 from aioredis_patterns._core.tasks import BackgroundTasks, background
 from aioredis_patterns.errors import PatternError
-from aioredis_patterns.types import Seconds
-
-from .delivery import Delivery
-from .message_queue import MessageQueue
+from aioredis_patterns.types import Claimed, Seconds, Source
 
 __all__ = ("Worker",)
 
@@ -55,7 +52,7 @@ class Worker(Generic[T]):
     Promise, limit and cost: see the module.
 
     Args:
-        queue: Where the messages come from.
+        queue: Where the messages come from: a queue, or `ConsumerGroup.consumer`.
         handle: A coroutine function of the payload, or of the payload and its `Delivery`.
         concurrency: How many are handled at a time.
         timeout: Seconds after which a handler is cancelled, and its message tried again; None for never.
@@ -96,7 +93,7 @@ class Worker(Generic[T]):
 
     def __init__(
         self,
-        queue: MessageQueue[T],
+        queue: Source[T],
         handle: Callable[..., Any],
         *,
         concurrency: int = 10,
@@ -104,7 +101,7 @@ class Worker(Generic[T]):
         backoff: Seconds = 1,
         longest_backoff: Seconds = 300,
         grace: Seconds = 30,
-        around: Callable[[Delivery[T]], AbstractAsyncContextManager[Any]] = nullcontext,
+        around: Callable[[Any], AbstractAsyncContextManager[Any]] = nullcontext,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, not {concurrency!r}")
@@ -179,7 +176,7 @@ class Worker(Generic[T]):
                 task = self._handlers.start(self._work(delivery), f"message {delivery.id} of {self._queue.name!r}")
                 delivery.on_loss = task.cancel
 
-    async def _work(self, delivery: Delivery[T]) -> None:
+    async def _work(self, delivery: Claimed[T]) -> None:
         """Handle one message, and free its place when the server knows what became of it."""
         delivery.keep()
         try:

@@ -28,7 +28,7 @@ from .entry import Entry
 from .entry_delivery import EntryDelivery, Post, hand_back
 from .event_log import EventLog, check_id
 
-__all__ = ("ConsumerGroup", "GroupStats")
+__all__ = ("Consumer", "ConsumerGroup", "GroupStats")
 
 T = TypeVar("T")
 
@@ -123,6 +123,10 @@ class ConsumerGroup(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<ConsumerGroup {self.name!r} of {self._log.name!r}>"
+
+    def consumer(self, name: str) -> Consumer[T]:
+        """One of its consumers, for a `Worker`."""
+        return Consumer(self, check_name(name, "consumer"))
 
     async def claim(self, consumer: str, timeout: Seconds | None = None) -> EntryDelivery[T] | None:
         """Take the next entry; None when there was none in time.
@@ -238,6 +242,44 @@ class ConsumerGroup(Generic[T]):
             else:
                 found.append(EntryDelivery(post, read, int(attempt), sent))
         return found
+
+
+@final
+class Consumer(Generic[T]):
+    """One consumer of a group: what a `Worker` may work for as well as for a queue.
+
+    Args:
+        group: Of which it is one.
+        name: What it is called; its own in each process.
+
+    Example:
+        >>> async def main(redis):
+        ...     log = EventLog(redis, "orders")
+        ...     async def bill(event):
+        ...         print(event)
+        ...     async with Worker(ConsumerGroup(log, "billing").consumer("worker-1"), bill, concurrency=10):
+        ...         await log.append({"order": 7})
+    """
+
+    __slots__ = ("_group", "name")
+
+    def __init__(self, group: ConsumerGroup[T], name: str) -> None:
+        self._group, self.name = group, name
+
+    def __repr__(self) -> str:
+        return f"<Consumer {self.name!r} of {self._group!r}>"
+
+    async def claim(self, timeout: Seconds | None = None) -> EntryDelivery[T] | None:
+        """Take the next entry, as `ConsumerGroup.claim` does."""
+        return await self._group.claim(self.name, timeout)
+
+    async def claim_many(self, count: int, timeout: Seconds | None = None) -> list[EntryDelivery[T]]:
+        """Take up to so many entries, as `ConsumerGroup.claim_many` does."""
+        return await self._group.claim_many(count, self.name, timeout)
+
+    def deliveries(self) -> AsyncIterator[EntryDelivery[T]]:
+        """Every entry that comes, as `ConsumerGroup.deliveries` gives them."""
+        return self._group.deliveries(self.name)
 
 
 async def _all_back(deliveries: list[EntryDelivery[Any]]) -> None:

@@ -173,14 +173,22 @@ class EntryDelivery(Generic[T]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if error is None:
+            await self.done()
+        else:
+            await self.fail(error)
+
+    async def done(self) -> None:
+        """Acknowledge it, unless its handler has said already what becomes of it."""
+        if not self._ended:
+            await self.ack()
+
+    async def fail(self, error: BaseException, delay: Seconds = 0) -> None:
+        """Give it back for what was raised, whatever Redis says to it; time does it if need be."""
         if self._ended:
             return
-        if error is None:
-            await self.ack()
-            return
-        given = (
-            self.nack(reason=f"{type(error).__name__}: {error}") if isinstance(error, Exception) else self.hand_back()
-        )
+        failed = isinstance(error, Exception)
+        given = self.nack(delay, f"{type(error).__name__}: {error}") if failed else self.hand_back()
         try:
             await shielded(given, link_of(self.redis).deadline)
         except (RedisError, PatternError, OSError, TimeoutError) as failure:

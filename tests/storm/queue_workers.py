@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from aioredis_patterns.client import connect
-from aioredis_patterns.queues import PriorityQueue, Queue, Worker
+from aioredis_patterns.queues import PriorityQueue, Queue, QueueStats, Worker
+from aioredis_patterns.streams import ConsumerGroup, EventLog
 from aioredis_patterns.types import AnyRedis
 
 __all__ = ("CONCURRENCY", "VISIBILITY", "handled", "is_busy", "lines", "queue_of", "work")
@@ -22,7 +23,22 @@ CONCURRENCY: Final = 10
 VISIBILITY: Final = 1.0
 """Seconds: shorter than an event loop is blocked for."""
 
-KINDS: Final = {"Queue": Queue, "PriorityQueue": PriorityQueue}
+
+class GroupOfALog:
+    """A group of a log, as far as a storm takes it for a queue."""
+
+    def __init__(self, redis: AnyRedis, name: str, **options: Any) -> None:
+        self.name, self._log = name, EventLog[int](redis, name)
+        self._group = ConsumerGroup(self._log, "g", **options)
+        self._consumer = self._group.consumer(f"worker-{os.getpid()}")
+        self.put_many, self.claim_many = self._log.append_many, self._consumer.claim_many
+
+    async def stats(self) -> QueueStats:
+        found = await self._group.stats()
+        return QueueStats(found.lag, 0, found.pending, found.dead, found.oldest_age)
+
+
+KINDS: Final = {"Queue": Queue, "PriorityQueue": PriorityQueue, "ConsumerGroup": GroupOfALog}
 
 _LINE: Final = 9
 """Bytes of a line: a letter, seven digits, the end."""

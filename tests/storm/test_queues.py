@@ -9,11 +9,11 @@ import pytest
 
 from aioredis_patterns.embedded import embedded_server
 from aioredis_patterns.queues import QueueStats
-from tests.storm.queue_workers import CONCURRENCY
+from tests.storm.queue_workers import CONCURRENCY, KINDS
 from tests.storm.queues import KEEPING, Report, Storm
 
 
-@pytest.mark.parametrize("kind", ["Queue", "PriorityQueue"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_small_storm_loses_nothing(tmp_path: Path, kind: str) -> None:
     """While workers and the server are killed and replies are lost, every message is handled and none is left."""
     async with embedded_server(args=KEEPING) as server:

@@ -16,6 +16,7 @@ from aioredis_patterns.client import connect
 from aioredis_patterns.codecs import codec_for
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import OutcomeUnknownError
+from aioredis_patterns.queues import Worker
 from aioredis_patterns.streams import ConsumerGroup, EventLog, GroupStats
 from tests.support.faults import Fault, FaultProxy
 from tests.support.waiting import eventually
@@ -364,3 +365,26 @@ async def test_no_key_is_left_without_a_reason(redis: Redis, log: EventLog[Any])
     assert await group.claim("w", timeout=0.01) is not None
     keys = [str(key) async for key in redis.scan_iter(f"arp:{{{log.name}|*", count=1000) if await redis.pttl(key) < 0]
     assert sorted(key.partition("}:")[2].strip("'") for key in keys) == ["dead:g", "log"]
+
+
+async def test_a_worker_of_a_group(redis: Redis, log: EventLog[Any]) -> None:
+    """A worker handles a group's entries, tries again what failed, and buries what fails too often."""
+    group, handled = ConsumerGroup(log, "g", max_deliveries=3), list[Any]()
+
+    async def handle(event: Any, delivery: Any) -> None:
+        if event == "poison" or (event == "late" and delivery.attempt == 1):
+            raise ValueError(event)
+        handled.append(event)
+
+    await log.append_many(["a", "poison", "late", "b"])
+    async with Worker(group.consumer("worker-1"), handle, concurrency=2, backoff=0):
+        await eventually(lambda: _is_done(group))
+    assert sorted(handled) == ["a", "b", "late"]
+    assert [(letter.payload, letter.attempts, letter.reason) for letter in await group.dead.list()] == [
+        ("poison", 3, "ValueError: poison")
+    ]
+
+
+async def _is_done(group: ConsumerGroup[Any]) -> bool:
+    stats = await group.stats()
+    return stats.lag == stats.pending == 0

@@ -20,18 +20,23 @@ local function read(messages, id)
   return record and opened(record)
 end
 
+-- What was put meanwhile to run again has the mark from now on; it is the answer.
 local function unmark(index, id, dedup)
-  if dedup ~= '' and redis.call('HGET', index, 'd:' .. dedup) == id then redis.call('HDEL', index, 'd:' .. dedup) end
+  if dedup == '' or redis.call('HGET', index, 'd:' .. dedup) ~= id then return end
+  local put = redis.call('HGET', index, 'n:' .. dedup)
+  redis.call('HDEL', index, 'd:' .. dedup, 'n:' .. dedup)
+  if put then redis.call('HSET', index, 'd:' .. dedup, string.match(put, '^%S+')) end
+  return put
 end
 
 local function forget(messages, index, id, dedup)
   redis.call('HDEL', messages, id)
   redis.call('HDEL', index, 'a:' .. id, 'r:' .. id)
-  unmark(index, id, dedup)
+  return unmark(index, id, dedup)
 end
 
 local function bury(dead, index, id, dedup, reason, now)
   redis.call('ZADD', dead, string.format('%.0f', now), id)
   redis.call('HSET', index, 'r:' .. id, reason)
-  unmark(index, id, dedup)
+  return unmark(index, id, dedup)
 end

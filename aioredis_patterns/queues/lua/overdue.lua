@@ -1,14 +1,15 @@
 -- Shared: what has become claimable by the passing of time, a hundred at a time.
 
 -- The one whose lease ended first is pushed last, and so is first again.
-local function recover(ready, leased, dead, messages, index, most, now)
+local function recover(ready, delayed, leased, dead, messages, index, waiters, order, most, now)
   local tokens = redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, 100)
   for at = #tokens, 1, -1 do
     local hold = held(index, tokens[at])
     let_go(leased, index, tokens[at])
     local message = hold and read(messages, hold.id)
     if message and hold.attempt >= most then
-      bury(dead, index, hold.id, message.dedup, 'its lease ended', now)
+      local put = bury(dead, index, hold.id, message.dedup, 'its lease ended', now)
+      run_again(ready, delayed, messages, index, waiters, order, now, put)
     elseif message then
       push_front(ready, hold.id, hold.rank)
     end

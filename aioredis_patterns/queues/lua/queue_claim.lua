@@ -37,7 +37,7 @@ for number = 1, tonumber(count) do
 end
 if #found > 1 then return found end
 
-recover(ready, leased, dead, messages, index, tonumber(most), now)
+recover(ready, delayed, leased, dead, messages, index, waiters, order, tonumber(most), now)
 promote(ready, delayed, messages, index, order, now)
 local number, left = 0, count + 100
 while number < tonumber(count) and left > 0 do
@@ -50,7 +50,8 @@ while number < tonumber(count) and left > 0 do
   for at, record in ipairs(redis.call('HMGET', messages, unpack(ids))) do
     local message = record and opened(record)
     if message and message.expires > 0 and message.expires <= now then
-      forget(messages, index, ids[at], message.dedup)
+      local put = forget(messages, index, ids[at], message.dedup)
+      run_again(ready, delayed, messages, index, waiters, order, now, put)
     elseif message then
       number = number + 1
       local mine, attempt = token .. ':' .. number, (attempts[at] or 0) + 1

@@ -25,7 +25,8 @@ local now = clock()
 local message = read(messages, hold.id)
 let_go(leased, index, token)
 if hold.attempt >= tonumber(most) then
-  bury(dead, index, hold.id, message.dedup, reason, now)
+  local put = bury(dead, index, hold.id, message.dedup, reason, now)
+  run_again(ready, delayed, messages, index, waiters, order, now, put)
   return 1
 end
 if delay == '0' then

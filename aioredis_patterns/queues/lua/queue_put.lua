@@ -16,22 +16,31 @@
 --   6 dedup     key, or nothing
 --   7 window    ms in which no other message with this key is put; 0 for as long as the first is pending
 --   8 group     that takes turns with others, or nothing
---   9.. message its id, and what the client wrote
+--   9 again     1 where, when the one like it was claimed already, this is put as soon as that has ended
+--   10.. message its id, and what the client wrote
 -- Returns
 --   list of strings: for each message its id, or that of the one like it; nothing when there are too many
 local ready, delayed, messages, index, waiters, recent = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local order, most, priority, delay, ttl, dedup, window, group = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local order, most, priority, delay, ttl, dedup = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local window, group, again = ARGV[7], ARGV[8], ARGV[9]
 
-local texts = { unpack(ARGV, 9) }
+local texts = { unpack(ARGV, 10) }
 local like = window ~= '0' and redis.call('GET', recent)
 if dedup ~= '' and window == '0' then like = redis.call('HGET', index, 'd:' .. dedup) end
-if like then return { like } end
-if most ~= '0' and size(ready, order) + redis.call('ZCARD', delayed) + #texts / 2 > tonumber(most) then return {} end
+local begun = like and again == '1' and tonumber(redis.call('HGET', index, 'a:' .. like) or 0) > 0
+if like and not begun then return { like } end
+if not begun and most ~= '0' and size(ready, order) + redis.call('ZCARD', delayed) + #texts / 2 > tonumber(most) then return {} end
 
 local now = clock()
 local expires = ttl == '0' and 0 or now + ttl * 1000
 local mark = window == '0' and dedup or ''
 local head = string.format('%.0f %.0f %s ', now, expires, priority) .. mark .. '\t' .. group .. '\n'
+if begun then
+  local id = string.match(redis.call('HGET', index, 'n:' .. dedup) or texts[1], '^%S+')
+  redis.call('HSET', messages, id, head .. texts[2])
+  redis.call('HSET', index, 'n:' .. dedup, string.format('%s %.0f', id, now + delay * 1000))
+  return { id }
+end
 local ids, waited_for = {}, true
 for at = 1, #texts, 2 do
   local id = texts[at]
