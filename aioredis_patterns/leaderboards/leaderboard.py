@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal, final
 
+from aioredis_patterns._core.commands import Command
 from aioredis_patterns._core.keys import PREFIX, Keys
 from aioredis_patterns._core.members import member_text
 from aioredis_patterns._core.scripts import Script
@@ -30,6 +31,7 @@ __all__ = ("Leaderboard",)
 _WRITING: Final = ("fragment_board", "fragment_writing")
 _PUT: Final = Script(__package__, "leaderboard_put", keys=5, fragments=(*_WRITING, "fragment_putting"))
 _REMOVE: Final = Script(__package__, "leaderboard_remove", keys=5, fragments=_WRITING)
+_ADD: Final = Command("ZADD")
 _MERGE: Final = Script(__package__, "leaderboard_merge", keys=5, fragments=_WRITING)
 
 
@@ -67,7 +69,7 @@ class Leaderboard(Standings):
         [(1, 'ada'), (2, 'bob')]
     """
 
-    __slots__ = ("_most", "_notes")
+    __slots__ = ("_bare", "_better", "_most", "_notes")
 
     def __init__(  # noqa: PLR0913  # what a board is, is said in one place
         self,
@@ -85,6 +87,9 @@ class Leaderboard(Standings):
         keys, form = Keys(name, prefix), check_form(order, ties, rank_mode)
         self._most = 0 if maxlen is None else check_count(maxlen, "maxlen")
         self._notes: Codec[Any] = codec or Json()
+        # Nothing depends on a score then but its place in the ZSet.
+        self._bare = ties == "shared" and rank_mode != "dense" and not self._most
+        self._better = "GT" if order == "desc" else "LT"
         super().__init__(redis, name, keys, board_keys(keys), form, self._notes if meta else None)
 
     async def set(self, member: KeyPart, score: float, meta: object = None) -> None:
@@ -98,7 +103,10 @@ class Leaderboard(Standings):
         Raises:
             OutcomeUnknownError: The reply was lost; the score may be set.
         """
-        await self._put("set", member, score, meta)
+        if self._bare and meta is None:
+            await _ADD(self._redis, self._keys[0], score_text(score), member_text(member))
+        else:
+            await self._put("set", member, score, meta)
 
     async def increment(self, member: KeyPart, by: float = 1, meta: object = None) -> float:
         """Add to the score of a member, 0 for a new one; the score it has now.
@@ -118,6 +126,10 @@ class Leaderboard(Standings):
         Raises:
             OutcomeUnknownError: The reply was lost; to submit it again does no harm.
         """
+        if self._bare and meta is None:
+            return bool(
+                await _ADD(self._redis, self._keys[0], self._better, "CH", score_text(score), member_text(member))
+            )
         return bool((await self._put("submit", member, score, meta))[0])
 
     async def remove(self, *members: KeyPart) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aioredis_patterns._core.commands import Command
 from aioredis_patterns._core.durations import ttl_ms
 from aioredis_patterns._core.keys import Keys
 from aioredis_patterns._core.members import member_text
@@ -22,6 +23,11 @@ _AROUND: Final = Script(__package__, "leaderboard_around", keys=4, fragments=("f
 _RANK: Final = Script(__package__, "leaderboard_rank", keys=4, fragments=("fragment_board",), repeatable=True)
 _STANDING: Final = Script(__package__, "leaderboard_standing", keys=2, fragments=("fragment_board",), repeatable=True)
 _SNAPSHOT: Final = Script(__package__, "leaderboard_snapshot", keys=8, repeatable=True)
+
+_RANKING: Final = {name: Command(name, repeatable=True) for name in ("ZRANK", "ZREVRANK")}
+_RANGING: Final = {name: Command(name, repeatable=True) for name in ("ZRANGE", "ZREVRANGE")}
+_SCORING: Final = Command("ZSCORE", repeatable=True)
+"""Where a rank is a place and equals stand by name, the server's own commands say it all."""
 
 BoardKeys = tuple[str, str, str, str, str]
 _PARTS: Final = ("board", "places", "levels", "counts", "notes")
@@ -68,7 +74,19 @@ class Standings:
         ['ada']
     """
 
-    __slots__ = ("_codec", "_form", "_keys", "_parts", "_read", "_redis", "_shown", "name")
+    __slots__ = (
+        "_codec",
+        "_form",
+        "_keys",
+        "_parts",
+        "_plain",
+        "_ranging",
+        "_ranking",
+        "_read",
+        "_redis",
+        "_shown",
+        "name",
+    )
 
     def __init__(
         self, redis: AnyRedis, name: str, parts: Keys, keys: BoardKeys, form: tuple[str, str, str], codec: Any
@@ -82,17 +100,27 @@ class Standings:
         self._shown = board, levels, notes
         self._form = form
         self._codec: Codec[Any] | None = codec
+        order, ties, mode = form
+        self._plain = ties == "shared" and mode == "ordinal"
+        self._ranking = _RANKING["ZREVRANK" if order == "desc" else "ZRANK"]
+        self._ranging = _RANGING["ZREVRANGE" if order == "desc" else "ZRANGE"]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
 
     async def score(self, member: KeyPart) -> float | None:
         """The score of a member; None for one who is not on the board."""
-        return (await self.get(member)).score
+        if self._form[1] != "shared":
+            return (await self.get(member)).score
+        score = await _SCORING(self._redis, self._keys[0], member_text(member))
+        return None if score is None else float(score)
 
     async def rank(self, member: KeyPart) -> int | None:
         """The rank of a member, from 1; None for one who is not on the board."""
-        return (await self.get(member)).rank
+        if not self._plain:
+            return (await self.get(member)).rank
+        before = await self._ranking(self._redis, self._keys[0], member_text(member))
+        return None if before is None else int(before) + 1
 
     async def get(self, member: KeyPart) -> RankedMember:
         """The row of a member; without score and rank for one who is not on the board."""
@@ -125,8 +153,12 @@ class Standings:
             offset: How many rows to leave out.
             count: How many to read.
         """
-        span = check_count(offset, "offset", 0), check_count(count)
-        return self._rows(await _PAGE(self._redis, *self._shown, *self._form, self._noted, *span))
+        first, count = check_count(offset, "offset", 0), check_count(count)
+        if self._plain and self._codec is None:
+            return _ranked(
+                first, await self._ranging(self._redis, self._keys[0], first, first + count - 1, "WITHSCORES")
+            )
+        return self._rows(await _PAGE(self._redis, *self._shown, *self._form, self._noted, first, count))
 
     async def around(self, member: KeyPart, count: int) -> list[RankedMember]:
         """The rows around a member, who is among them: always so many, if the board has them.
@@ -180,7 +212,7 @@ class Standings:
         return await _STANDING(self._redis, *self._keys[:2], order, ties, member, repr(float(percentile)))
 
     def _rows(self, reply: list[Any]) -> list[RankedMember]:
-        offset, rank, _, *flat = reply
+        offset, rank, *flat = reply
         mode, rows = self._form[2], list[RankedMember]()
         for at in range(0, len(flat), 3):
             if at and (mode == "ordinal" or flat[at + 1] != flat[at - 2]):
@@ -191,3 +223,9 @@ class Standings:
     def _row(self, member: str, rank: int, score: bytes, note: bytes | None) -> RankedMember:
         meta = self._codec.decode(note) if note and self._codec is not None else None
         return RankedMember(member, float(score) if score else None, rank or None, meta)
+
+
+def _ranked(first: int, reply: list[Any]) -> list[RankedMember]:
+    """The rows of a bare range: pairs in RESP3, one after the other in RESP2."""
+    pairs = reply if reply and isinstance(reply[0], list) else zip(reply[::2], reply[1::2], strict=True)
+    return [RankedMember(member.decode(), float(score), rank) for rank, (member, score) in enumerate(pairs, first + 1)]

@@ -2,16 +2,18 @@
 -- Where ties go to who came first, an element is the member behind its place: 12 hexadecimal digits that sort the first
 -- of equals ahead. Dense ranks need a ZSet of the distinct scores, and a Hash of how many members have each.
 
+-- What a member would be in the ZSet; nothing where it is certain that it is not there.
+local function element_of(places, ties, member)
+  if ties == 'shared' then return member end
+  local place = redis.call('HGET', places, member)
+  return place and place .. member
+end
+
 -- What a member is in the ZSet, and its score as text; nothing where it is not there.
 local function find(board, places, ties, member)
-  if ties == 'shared' then
-    local score = redis.call('ZSCORE', board, member)
-    return score and member, score
-  end
-  local place = redis.call('HGET', places, member)
-  if place then
-    return place .. member, redis.call('ZSCORE', board, place .. member)
-  end
+  local element = element_of(places, ties, member)
+  local score = element and redis.call('ZSCORE', board, element)
+  return score and element, score
 end
 
 local function member_of(element, ties)
@@ -44,9 +46,9 @@ local function rank_of(board, levels, order, mode, element, score)
   return redis.call('ZCOUNT', board, from, to) + 1
 end
 
--- So many rows from an offset: it, the rank of the first row, how many members there are, then three texts a row.
+-- So many rows from an offset: it, the rank of the first row, then three texts a row.
 local function rows(board, levels, notes, order, ties, mode, noted, offset, count)
-  local found = { offset, 0, redis.call('ZCARD', board) }
+  local found = { offset, 0 }
   local page = count > 0 and slice(board, order, offset, offset + count - 1) or {}
   if #page > 0 then
     found[2] = mode == 'ordinal' and offset + 1 or rank_of(board, levels, order, mode, page[1], page[2])

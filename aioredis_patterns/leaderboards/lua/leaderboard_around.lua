@@ -12,13 +12,14 @@
 --   5 member  text
 --   6 count   rows
 -- Returns
---   list: the offset, the rank of the first row, how many members there are, then member, score and metadata of each
+--   list: the offset, the rank of the first row, then member, score and metadata of each
 local board, places, levels, notes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local order, ties, mode, noted = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local member, count = ARGV[5], tonumber(ARGV[6])
 
-local element, score = find(board, places, ties, member)
-if not score then return rows(board, levels, notes, order, ties, mode, noted, 0, 0) end
-local before = index_of(board, order, element) - math.floor((count - 1) / 2)
-local offset = math.max(math.min(before, redis.call('ZCARD', board) - count), 0)
+local element = element_of(places, ties, member)
+local index = element and index_of(board, order, element)
+if not index then return rows(board, levels, notes, order, ties, mode, noted, 0, 0) end
+local last = redis.call('ZCARD', board) - count
+local offset = math.max(math.min(index - math.floor((count - 1) / 2), last), 0)
 return rows(board, levels, notes, order, ties, mode, noted, offset, count)

@@ -11,7 +11,7 @@
 --   5 offset  rows
 --   6 count   rows
 -- Returns
---   list: the offset, the rank of the first row, how many members there are, then member, score and metadata of each
+--   list: the offset, the rank of the first row, then member, score and metadata of each
 local board, levels, notes = KEYS[1], KEYS[2], KEYS[3]
 local order, ties, mode, noted = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local offset, count = tonumber(ARGV[5]), tonumber(ARGV[6])
