@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, final
 
-from aioredis_patterns._core.durations import delay_ms
+from aioredis_patterns._core.durations import delay_ms, ttl_ms
 from aioredis_patterns._core.keys import PREFIX, Keys
 from aioredis_patterns._core.members import member_text
 from aioredis_patterns._core.scripts import Script
@@ -31,6 +31,9 @@ __all__ = ("PeriodicLeaderboard",)
 
 _FRAGMENTS: Final = ("fragment_time", "fragment_board", "fragment_writing", "fragment_putting")
 _PUT: Final = Script(__package__, "periodic_put", keys=5, fragments=_FRAGMENTS)
+_ARCHIVE: Final = Script(
+    __package__, "periodic_archive", keys=7, fragments=("fragment_time", "fragment_board"), repeatable=True
+)
 _MOVED: Final = -2
 _KEEP: Final = 35 * 86_400
 
@@ -97,12 +100,36 @@ class PeriodicLeaderboard:
 
     def board(self, period: PeriodName, *, at: datetime | None = None, previous: int = 0) -> Standings:
         """The standings of a period: the present one, that of a moment, or so many before it."""
-        spans, moment = self._spans, self._spans.now_us() if at is None else moment_us(at)
-        span = spans.one(period, moment)
-        for _ in range(check_count(previous, "previous", 0)):
-            span = spans.one(period, span.start_us - 1)
+        span = self._span(period, at, previous)
         keys = board_keys(self._keys, span.version)
         return Standings(self._redis, self.name, self._keys, keys, self._form, self._codec)
+
+    async def archive(
+        self, period: PeriodName, *, ttl: Seconds, at: datetime | None = None, previous: int = 1, count: int = 100
+    ) -> Standings:
+        """Keep the best of a period that has ended; they are kept once, and given again by every later call.
+
+        Late scores change the board of a period for as long as it is kept, but nothing that is in the archive.
+
+        Args:
+            period: Which one; not "all", which never ends.
+            ttl: Seconds that they are kept, longer than the board itself.
+            at: A moment of the period, or of one after it; now when None.
+            previous: How many periods before that one.
+            count: How many members are kept.
+
+        Raises:
+            ValueError: The period has not ended.
+        """
+        span = self._span(period, at, previous)
+        board, places, _, _, notes = board_keys(self._keys, span.version)
+        final = board_keys(self._keys, f":final{span.version}")
+        kept_in = final[0], final[1], final[2], final[4]
+        limits = span.stop_us, check_count(count), ttl_ms(ttl)
+        keys = (board, places, notes, *kept_in)
+        if period == "all" or await _ARCHIVE(self._redis, *keys, *self._form[:2], *limits) < 0:
+            raise ValueError(f"the {period} period has not ended")
+        return Standings(self._redis, self.name, self._keys, final, self._form, self._codec)
 
     def resets_in(self, period: PeriodName) -> float:
         """Seconds until a period ends, by the server's clock as far as it is known; infinite for "all"."""
@@ -137,6 +164,13 @@ class PeriodicLeaderboard:
     async def submit(self, member: KeyPart, score: float, meta: object = None, *, at: datetime | None = None) -> bool:
         """Give a member a score on every board where it is better; whether it was on that of the first period."""
         return bool((await self._put("submit", member, score, meta, at))[0])
+
+    def _span(self, period: PeriodName, at: datetime | None, previous: int) -> Span:
+        """The period of a moment, or so many before it."""
+        span = self._spans.one(period, self._spans.now_us() if at is None else moment_us(at))
+        for _ in range(check_count(previous, "previous", 0)):
+            span = self._spans.one(period, span.start_us - 1)
+        return span
 
     async def _put(self, verb: str, member: KeyPart, amount: float, meta: object, at: datetime | None) -> Any:
         note = b"" if meta is None else self._notes.encode(meta)

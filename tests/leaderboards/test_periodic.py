@@ -119,3 +119,36 @@ async def test_all_boards_agree_after_a_crowd(redis: Redis, name: str) -> None:
     boards = [await game.board(period).top(9) for period in ("daily", "weekly", "all")]
     assert boards[0] == boards[1] == boards[2]
     assert sum(row.score or 0 for row in boards[0]) == sum(range(100))
+
+
+@pytest.mark.parametrize("rank_mode", ["ordinal", "competition", "dense"])
+@pytest.mark.parametrize("ties", ["shared", "first"])
+async def test_final_standings_are_kept_once(redis: Redis, name: str, ties: Any, rank_mode: Any) -> None:
+    """The best of a period that has ended are kept as they were, whatever comes late, and expire with their ttl."""
+    game = PeriodicLeaderboard(
+        redis, name, periods=("daily", "all"), keep=3650 * 86_000, ties=ties, rank_mode=rank_mode, meta=True
+    )
+    day = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    for number, member in enumerate("gfedcba"):
+        await game.set(member, number // 2, {"n": number}, at=day)
+    final = await game.archive("daily", at=day, previous=0, count=4, ttl=1000)
+    before = await game.board("daily", at=day).top(4)
+    assert await final.top(9) == before
+    await game.set("late", 99, at=day)
+    again = await game.archive("daily", at=datetime(2026, 1, 6, 1, tzinfo=UTC), count=4, ttl=5000)
+    assert await again.top(9) == before
+    assert await again.get(before[1].member) == before[1]
+    assert names(await game.board("daily", at=day).top(1)) == ["late"]
+    lives = [await redis.pttl(key) async for key in redis.scan_iter(f"arp:{{{name}}}:*:final:*")]
+    assert lives
+    assert all(0 < life <= 1_000_000 for life in lives)
+
+
+async def test_a_period_that_goes_on_is_not_final(redis: Redis, name: str) -> None:
+    """The standings of a period that has not ended are not kept, and "all" never ends; an empty period has none."""
+    game = PeriodicLeaderboard(redis, name, periods=("daily", "all"))
+    await game.increment("ada")
+    for period, previous in (("daily", 0), ("all", 0), ("all", 1)):
+        with pytest.raises(ValueError, match="has not ended"):
+            await game.archive(period, previous=previous, ttl=60)
+    assert await (await game.archive("daily", ttl=60)).top(5) == []
