@@ -19,6 +19,7 @@ MODELS = (
     "leaderboards/test_model.py",
     "flags/test_models.py",
     "documents/test_models.py",
+    "collections/test_models.py",
     "caches/test_entry.py",
 )
 PARALLEL = ("--numprocesses=2", "--dist=loadfile")

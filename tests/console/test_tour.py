@@ -17,6 +17,7 @@ from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.console.tour import (
     STEPS,
     caches,
+    collections,
     composite,
     concurrency,
     counters,
@@ -57,6 +58,7 @@ BOARD = [RankedMember("ada", 6.0, 1), RankedMember("bob", 3.0, 2)]
 USER = documents.Profile("Ada", 200, 200, "fine")
 DOCUMENT = {"seen": {str(number): True for number in range(1, 201)}, "empty": []}
 SHOWN = [f"{author} {number}" for author in ("ada", "bob", "cy") for number in range(100)]
+CROWD = sorted(str(one) for one in range(1, 40))
 FEW, MORE = [[*range(500)]], [[*range(1_000)]]
 GOOD = [Hold(number, number + 0.5, number % PROCESSES, number + 1, 1) for number in range(8)]
 
@@ -262,11 +264,14 @@ async def test_a_tour_without_a_server_says_so(own_server: EmbeddedServer) -> No
         pytest.param(queues.judge([[0, 1]] * 4, LETTERS, 0, 9, 8), 1, id="a handler wrote twice"),
         pytest.param(streams.judge([[(0, 0), (0, 2)], [(1, 1)]], [2, 0, 1], 0, 3), 0, id="a good log"),
         pytest.param(streams.judge([[(0, 0)], [(1, 1)]], [2, 0, 1], 0, 3), 1, id="an entry was not handled"),
-        pytest.param(
-            streams.judge([[(0, 2), (0, 0)], [(1, 1)]], [2, 0, 1], 0, 3), 1, id="the order was not kept"
-        ),
+        pytest.param(streams.judge([[(0, 2), (0, 0)], [(1, 1)]], [2, 0, 1], 0, 3), 1, id="the order was not kept"),
         pytest.param(streams.judge([[(0, 0), (0, 2)], [(1, 1)]], [2, 0, 1], 1, 3), 1, id="an entry is left"),
         pytest.param(streams.judge([[(0, 0), (0, 2)], [(1, 1)]], [0, 1], 0, 3), 1, id="the log lost an entry"),
+        pytest.param(collections.judge([39, 1], CROWD, [["0"]], CROWD), 0, id="good collections"),
+        pytest.param(collections.judge([40, 1], CROWD, [["0"]], CROWD), 1, id="somebody was new twice"),
+        pytest.param(collections.judge([40], CROWD, [["0"], []], CROWD), 1, id="one direction is missing"),
+        pytest.param(collections.judge([40], CROWD[1:], [["0"]], CROWD), 1, id="a follower is missing"),
+        pytest.param(collections.judge([40], CROWD, [["0"]], ["0", *CROWD]), 1, id="a tag was not left out"),
         pytest.param(meeting.judge(DAYS, 4000), 0, id="a good meeting"),
         pytest.param(meeting.judge(DAYS, 3999), 1, id="a sum was lost"),
         pytest.param(meeting.judge([DAYS[0]._replace(ready=1), *DAYS[1:]], 4000), 1, id="the latch opened too early"),

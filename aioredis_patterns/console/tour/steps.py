@@ -6,6 +6,7 @@ from typing import Final
 
 from . import (
     caches,
+    collections,
     composite,
     concurrency,
     counters,
@@ -47,6 +48,7 @@ STEPS: Final[tuple[Step, ...]] = (
     streams.STEP,
     leaderboards.STEP,
     counters.STEP,
+    collections.STEP,
     flags.STEP,
     documents.STEP,
     sessions.STEP,

@@ -47,7 +47,9 @@ async def work(redis: PipelinedRedis, prefix: str) -> list[tuple[int, int]]:
                 handled.append((int(delivery.entry.key or -1), delivery.payload))
 
     consumers = [asyncio.create_task(consume(f"consumer-{number}")) for number in range(2)]
-    while (stats := await group.stats()).lag or stats.pending:  # noqa: ASYNC110  # the state is the server's
+    while (stats := await group.stats()).lag or stats.pending:
+        if any(consumer.done() for consumer in consumers):
+            break  # it failed, and says why below
         await asyncio.sleep(0.02)
     for consumer in consumers:
         consumer.cancel()

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from redis.exceptions import RedisError
 
@@ -19,6 +19,9 @@ from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.errors import PatternError
 
 __all__ = ("work",)
+
+_LIMIT: Final = 10
+"""Seconds for one thing: what hangs must not hold up what comes after it."""
 
 
 async def work(url: str, prefix: str) -> None:
@@ -43,7 +46,8 @@ def _listen(loop: asyncio.AbstractEventLoop, tasks: asyncio.Queue[str]) -> None:
 async def _do(redis: PipelinedRedis, prefix: str, number: int, target: str, arguments: list[Any]) -> None:
     module, _, function = target.partition(":")
     try:
-        answer = await getattr(import_module(module), function)(redis, prefix, *arguments)
+        async with asyncio.timeout(_LIMIT):
+            answer = await getattr(import_module(module), function)(redis, prefix, *arguments)
     except (RedisError, PatternError, OSError) as error:
         _say(number, False, f"{type(error).__name__}: {error}")
     else:
