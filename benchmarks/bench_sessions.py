@@ -1,4 +1,4 @@
-"""How fast sessions are: loads and saves against starsessions and redis-py's GET and SETEX, and what a request costs.
+"""How fast sessions are: loads and saves against starsessions and redis-py's GET and SET.
 
 They take turns on one server in one run, starsessions in a virtual environment of its own that is made here; where it
 cannot be installed it is left out with a line that says so. What counts is the ratio of the medians. Run it with
@@ -12,7 +12,6 @@ import asyncio
 import json
 import statistics
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,8 @@ from session_peers import DATA, LIFETIME, rate
 
 from aioredis_patterns import SessionStore, connect
 from aioredis_patterns.embedded import EmbeddedServer, embedded_server
-from aioredis_patterns.integrations.asgi import SessionMiddleware
 
 TARGETS = {1: 1.1, 50: 7.0, 500: 15.0}
-MIDDLEWARE_US = 150
 WHO = ("ours", "starsessions", "redis-py")
 
 
@@ -68,7 +65,7 @@ async def rates_of_ours(url: str, tasks: int, calls: int) -> tuple[float, float]
 
 
 async def rates_of_redis_py(url: str, tasks: int, calls: int) -> tuple[float, float]:
-    """The same by hand: a GET of JSON that is read, and a SETEX of JSON that is written."""
+    """The same by hand: a GET of JSON that is read, and a SET of JSON that is written, with its expiry."""
     pool = redis_py.BlockingConnectionPool.from_url(url, max_connections=50)
     async with redis_py.Redis(connection_pool=pool) as redis:
 
@@ -76,7 +73,7 @@ async def rates_of_redis_py(url: str, tasks: int, calls: int) -> tuple[float, fl
             assert json.loads(await redis.get(f"bench:{task}"))
 
         async def save(task: int, number: int) -> None:
-            await redis.setex(f"bench:{task}", LIFETIME, json.dumps({**DATA, "visits": number}))
+            await redis.set(f"bench:{task}", json.dumps({**DATA, "visits": number}), ex=LIFETIME)
 
         saves = await rate(save, tasks, calls)
         return await rate(load, tasks, calls), saves
@@ -90,37 +87,9 @@ async def rates_of_peer(python: str, *numbers: Any) -> tuple[float, ...]:
     return tuple(map(float, output.split())) if process.returncode == 0 else (0.0, 0.0)
 
 
-async def bench_middleware(redis: redis_py.Redis, requests: int) -> None:
-    """What the session adds to a request that reads it, one after the other."""
-    store = SessionStore(redis)
-    session = await store.create("ada", DATA)
-
-    async def app(scope: Any, _receive: Any, send: Any) -> None:
-        assert scope.get("session", DATA)["theme"] == "dark"
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"ok"})
-
-    async def nowhere(_message: Any) -> None:
-        pass
-
-    async def us(application: Any) -> float:
-        cookie = [(b"cookie", b"__Host-session=" + session.token.encode())]
-        start = time.perf_counter()
-        for _ in range(requests):
-            await application({"type": "http", "headers": cookie}, None, nowhere)
-        return (time.perf_counter() - start) / requests * 1e6
-
-    wrapped = SessionMiddleware(app, store=store)
-    await us(wrapped)
-    added = statistics.median([await us(wrapped) - await us(app) for _ in range(5)])
-    print(f"\nSessionMiddleware adds {added:.0f} us to a request that reads the session, target {MIDDLEWARE_US}")
-
-
 async def main(smoke: bool) -> None:
     async with embedded_server(args=["--save", ""]) as server:
         print(describe(server))
-        async with connect(server.url) as redis:
-            await bench_middleware(redis, 100 if smoke else 5_000)
         await bench_calls(server, *((5_000, 1) if smoke else (100_000, 5)))
 
 

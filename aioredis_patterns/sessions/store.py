@@ -34,7 +34,7 @@ _LIST: Final = Script(__package__, "session_list", fragments=("fragment_time",),
 _MARK_MS: Final = 300_000
 """How long a session that was ended is remembered as such: longer than any request that may still save it."""
 _MOST_FIELDS: Final = 1000
-_MOST_HOPS: Final = 1000
+_MOST_OF_DEVICE: Final = 200  # as every load reads it
 _GONE, _CONFLICT = 0, -1
 _VERSION, _ID = slice(16, 32), slice(96, 112)
 
@@ -105,6 +105,7 @@ class SessionStore:
         "_on_reuse",
         "_redis",
         "_seal",
+        "_shards",
         "_tokens",
         "_versioned",
         "name",
@@ -130,6 +131,7 @@ class SessionStore:
     ) -> None:
         self.name = name
         self._redis, self._keys, self._tokens = redis, Keys(name, prefix), Tokens(name, pepper)
+        self._shards: dict[str, tuple[str, str]] = {}  # the keys of each, 4,096 at most, as every load needs them
         self._idle_ms, self._lifetime_ms = lease_ms(idle, "idle"), lease_ms(lifetime, "lifetime")
         self._grace_ms = delay_ms(grace, "grace")
         self._on_reuse = _one_of(on_reuse, "report", "revoke")
@@ -151,7 +153,7 @@ class SessionStore:
         Args:
             user_id: Whose it is, after he has shown who he is; None for an anonymous one.
             data: What it holds.
-            device: What it runs on, for `list`.
+            device: What it runs on, for `list`; 200 characters of it are kept.
 
         Raises:
             CodecError: A value cannot be encoded.
@@ -163,7 +165,7 @@ class SessionStore:
         digest, stored = self._tokens.digest(token), self._encoded(data or {})
         fields = _flat(self._sealed(stored, public_id))
         keys = (*self._places(token, digest), self._index(shard, user))
-        facts = (digest, user or "", secrets.token_hex(8), public_id, device)
+        facts = (digest, user or "", secrets.token_hex(8), public_id, device[:_MOST_OF_DEVICE])
         args = (*facts, self._idle_ms, self._lifetime_ms, self._max_sessions, len(fields) // 2, *fields)
         head = await self._created(shard, keys, args)
         return Session(token, digest, head, self._decoded(stored), stored)
@@ -251,7 +253,7 @@ class SessionStore:
         return self._tokens.is_one(token) and await self._end(token[:2], self._tokens.digest(token))
 
     async def revoke_all(self, user_id: KeyPart, *, keep: str | None = None) -> int:
-        """End all sessions of a user; how many there were.
+        """End all sessions of a user; how many there were, or 0 when a first reply was lost.
 
         Args:
             user_id: Whose.
@@ -264,7 +266,8 @@ class SessionStore:
         keys = (self._keys.key("epochs", shard), self._index(shard, user), self._session_key(shard, kept or "none"))
         ended = await self._call(_REVOKE_ALL, *keys, user, secrets.token_hex(8), kept)
         # They have ended with the epoch; this only frees their memory, and may fail.
-        forgotten = (self._call(_REVOKE, self._session_key(shard, digest.decode()), _MARK_MS) for digest in ended)
+        dead = [self._session_key(shard, digest.decode()) for digest in ended]
+        forgotten = (self._call(_REVOKE, key, _MARK_MS, secrets.token_hex(8)) for key in dead)
         await asyncio.gather(*forgotten, return_exceptions=True)
         return len(ended)
 
@@ -295,21 +298,20 @@ class SessionStore:
 
     async def _followed(self, shard: str, digest: str, in_grace: int) -> Any:
         """What a session holds whose token was replaced; nothing after the grace."""
-        for _ in range(_MOST_HOPS):
-            if not in_grace:
-                await self._reused(shard, digest)
-                break
+        while in_grace:
             flat = await self._call(_LOAD, *self._places(shard, digest), 0)
             if not flat or flat[0] != b"moved":
                 return flat
             digest, in_grace = flat[1].decode(), flat[2]
+        await self._reused(shard, digest)
         return None
 
     async def _saved(self, session: Session, *args: str | bytes | int) -> int:
         """Save it where it is now: what was rotated since it was loaded is found by its successor."""
         shard, digest = session.token[:2], session._digest  # noqa: SLF001
         while True:
-            state, *moved = await self._call(_SAVE, *self._places(shard, digest), *args)
+            keys = self._places(shard, digest)
+            state, *moved = await _SAVE(self._redis, *keys, *args, deadline=self._deadline)
             if not moved or not moved[0]:
                 return int(state)
             digest = moved[0].decode()
@@ -322,15 +324,13 @@ class SessionStore:
 
     async def _end(self, shard: str, digest: str) -> bool:
         """End a session, or what was made of it."""
-        for _ in range(_MOST_HOPS):
-            reply = await self._call(_REVOKE, self._session_key(shard, digest), _MARK_MS)
-            if not reply:
-                return False
+        while reply := await self._call(_REVOKE, self._session_key(shard, digest), _MARK_MS, secrets.token_hex(8)):
+            said = reply[1].decode(errors="replace")
             if reply[0] == b"ended":
-                if reply[1]:
-                    await self._call(_LIST, self._index(shard, reply[1].decode()), digest)
+                if said:
+                    await self._call(_LIST, self._index(shard, said), digest)
                 return True
-            digest = reply[1].decode()
+            digest = said
         return False
 
     async def _listed(self, shard: str, user: str) -> dict[str, SessionInfo]:
@@ -357,11 +357,18 @@ class SessionStore:
 
     def _session(self, token: str, digest: str, flat: Sequence[bytes]) -> Session | None:
         """The session that a hash holds; None and an event when it does not make sense."""
-        fields = _paired(flat)
-        head = fields.pop(b"head", b"")
+        head, data, stored, decode = b"", {}, {}, self._codec.decode
         try:
-            stored = self._opened({name[1:].decode(): data for name, data in fields.items()}, head)
-            return Session(token, digest, head, self._decoded(stored), stored)
+            if self._seal is not None:
+                flat = self._opened(self._seal, flat)
+            for at in range(0, len(flat), 2):
+                if flat[at] == b"head":
+                    head = flat[at + 1]
+                else:
+                    name = flat[at][1:].decode()
+                    stored[name] = flat[at + 1]
+                    data[name] = decode(flat[at + 1])
+            return Session(token, digest, head, data, stored)
         except (CodecError, ValueError):
             self._tell_unreadable()
             return None
@@ -373,7 +380,8 @@ class SessionStore:
     def _encoded(self, data: Mapping[str, Any]) -> dict[str, bytes]:
         if len(data) > _MOST_FIELDS:
             raise ValueError(f"a session must hold at most {_MOST_FIELDS} fields, not {len(data)}")
-        return {name: self._codec.encode(value) for name, value in data.items()}
+        encode = self._codec.encode
+        return {name: encode(value) for name, value in data.items()}
 
     def _decoded(self, stored: dict[str, bytes]) -> dict[str, Any]:
         decode = self._codec.decode
@@ -386,20 +394,25 @@ class SessionStore:
             return {f":{name}": data for name, data in fields.items()}
         return {f":{name}": seal.seal(data, f"{public_id}:{name}") for name, data in fields.items()}
 
-    def _opened(self, fields: dict[str, bytes], head: bytes) -> dict[str, bytes]:
-        seal = self._seal
-        if seal is None:
-            return fields
-        public_id = head[_ID].decode()
-        return {name: seal.open(data, f"{public_id}:{name}") for name, data in fields.items()}
+    def _opened(self, seal: Seal, flat: Sequence[bytes]) -> Sequence[bytes]:
+        """The fields as they were before they were sealed."""
+        fields = _paired(flat)
+        public_id, opened = fields.get(b"head", b"")[_ID].decode(), []
+        for name, data in fields.items():
+            plain = data if name == b"head" else seal.open(data, f"{public_id}:{name[1:].decode()}")
+            opened += [name, plain]
+        return opened
 
     def _places(self, token: str, digest: str) -> tuple[str, str]:
         """The keys of a session and of the epochs that go with it, by the shard with which its token begins."""
-        shard = token[:2]
-        return self._session_key(shard, digest), self._keys.key("epochs", shard)
+        found = self._shards.get(token[:2])
+        if found is None:
+            shard = token[:2]
+            found = self._shards[shard] = (self._keys.key("session:", shard), self._keys.key("epochs", shard))
+        return found[0] + digest, found[1]
 
     def _session_key(self, shard: str, digest: str) -> str:
-        return self._keys.key(f"session:{digest}", shard)
+        return self._places(shard, digest)[0]
 
     def _index(self, shard: str, user: str | None) -> str:
         return self._keys.key(f"user:{check_part(user)}" if user else "user", shard)

@@ -236,6 +236,7 @@ async def test_a_token_used_long_after_its_rotation(redis: Redis, name: str, on_
     assert await store.load(old.token) is None
     outcome: Any = "revoked" if on_reuse == "revoke" else "reported"
     assert events == [SessionTokenReused(name=name, outcome=outcome)]
+    assert await SessionStore(redis, name).load(old.token) is None
     assert (await store.load(new.token) is None) == (on_reuse == "revoke")
 
 
@@ -289,6 +290,19 @@ async def test_all_sessions_of_a_user_end(redis: Redis, name: str, store: Sessio
     assert await store.load(other.token) is not None
 
 
+async def test_a_login_is_before_or_after_the_end(store: SessionStore) -> None:
+    """Of logins at the moment when all sessions of a user end each is before it, and ended, or after it, and listed."""
+    for _ in range(10):
+        logins = [store.create("ada") for _ in range(10)]
+        before, ended, after = await asyncio.gather(
+            asyncio.gather(*logins[:5]), store.revoke_all("ada"), asyncio.gather(*logins[5:])
+        )
+        alive = {each.public_id for each in (*before, *after) if await store.load(each.token) is not None}
+        assert alive == {info.public_id for info in await store.list("ada")}
+        assert ended + len(alive) == 10
+        assert await store.revoke_all("ada") == len(alive)
+
+
 async def test_the_epoch_alone_ends_sessions(redis: Redis, name: str, store: SessionStore) -> None:
     """Without the epoch that it was made in a session is none, whatever is left of it."""
     session = await store.create("ada", {"n": 1})
@@ -318,10 +332,10 @@ async def test_the_number_of_sessions_is_bounded(redis: Redis, name: str) -> Non
 
 async def test_devices(store: SessionStore) -> None:
     """A user sees where he is logged in, without a token, and can end one of these by its public name."""
-    first, second = [await store.create("ada", device=device) for device in ("Firefox", "Über-App")]
+    first, second = [await store.create("ada", device=device) for device in ("Firefox", "Über-App" * 100)]
     assert {info.public_id: info.device for info in await store.list("ada")} == {
         first.public_id: "Firefox",
-        second.public_id: "Über-App",
+        second.public_id: "Über-App" * 25,
     }
     assert not await store.revoke_listed("bob", first.public_id)
     assert await store.revoke_listed("ada", first.public_id)
@@ -335,7 +349,7 @@ async def test_redis_never_sees_a_token(redis: Redis, name: str, caplog: pytest.
     plain, peppered = SessionStore(redis, name), SessionStore(redis, f"{name}:p", pepper=b"secret")
     sessions = [await store.create("ada", {"n": 1}) for store in (plain, peppered) for _ in range(3)]
     sessions.append(await plain.rotate(sessions[0]))
-    dump = repr(sessions) + caplog.text
+    dump = repr([plain, peppered, sessions]) + caplog.text
     for key in await keys_of(redis, name) + await keys_of(redis, f"{name}:p"):
         kind = await redis.type(key)
         dump += repr(key) + repr(await (redis.hgetall(key) if kind in {b"hash", "hash"} else redis.zrange(key, 0, -1)))
@@ -464,6 +478,10 @@ async def test_lost_replies(proxied: tuple[FaultProxy, Redis], name: str) -> Non
     proxy.add(Fault("cut_after", "EVALSHA"))
     new = await store.rotate(session)
     assert dict((await store.load(new.token)) or {}) == {"n": 1}
+    proxy.add(Fault("cut_after", "EVALSHA"))
+    assert await store.revoke(new)
+    assert not await store.revoke(new)
+    new = await store.create("ada")
     proxy.add(Fault("cut_after", "EVALSHA"))
     with pytest.raises(OutcomeUnknownError):
         await store.create("ada")
