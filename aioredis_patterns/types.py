@@ -68,8 +68,17 @@ class Claimed(Protocol[T_co]):
         """What travelled beside it."""
         ...
 
+    @property
+    def key(self) -> str:
+        """A key beside which the server keeps it; what is written with its end must lie in the same slot."""
+        ...
+
     def keep(self) -> None:
         """Hold it until it is ended."""
+        ...
+
+    async def commit(self, keys: Sequence[str], commands: Sequence[str | bytes | int]) -> Any:
+        """Execute commands and end it, in one step: 1, 0 when it had moved on, or why it is a dead letter."""
         ...
 
     async def done(self) -> None:

@@ -29,6 +29,7 @@ LASTING = {
     "write_behind_replay": "what the store has not been told yet must not be lost",
     "semaphore_resize": "a setting lasts until it is set again",
     "message": "a message is kept until it is acknowledged, dropped, or past the ttl that its sender gave it",
+    "again": "a message is kept until it is acknowledged, dropped, or past the ttl that its sender gave it",
     "overdue": "a message is kept until it is acknowledged, dropped, or past the ttl that its sender gave it",
     "queue_claim": "a message is kept until it is acknowledged, dropped, or past the ttl that its sender gave it",
     "queue_hand_back": "a message is kept until it is acknowledged, dropped, or past the ttl that its sender gave it",
@@ -60,7 +61,10 @@ LASTING = {
 }
 """Files in which a key may be written without an expiry, each with its reason."""
 
-VARIABLE = {"transaction_commit": "a handler's own commands, whose keys came in through KEYS"}
+VARIABLE = {
+    "group_commit": "a handler's own commands, whose keys came in through KEYS",
+    "transaction_commit": "a handler's own commands, whose keys came in through KEYS",
+}
 """Files that call a command which they do not name, each with its reason."""
 
 SENTENCE = re.compile(r"-- [A-Z](?:(?!\. ).)*\.\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback as tracebacks
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
@@ -33,6 +33,13 @@ _NACK: Final = Script(
 )
 _HAND_BACK: Final = Script(
     __package__, "queue_hand_back", keys=5, fragments=("ready", "hold", "wake"), repeatable=True, lease=True
+)
+_COMMIT: Final = Script(
+    __package__,
+    "transaction_commit",
+    keys=7,
+    fragments=("clock", "ready", "message", "hold", "wake", "again"),
+    lease=True,
 )
 _EXTEND: Final = Script(__package__, "queue_extend", fragments=("clock",), repeatable=True, lease=True)
 
@@ -160,6 +167,13 @@ class Delivery(Generic[T]):
             return False
         self._set_validity(sent, length_ms)
         return True
+
+    async def commit(self, keys: Sequence[str], commands: Sequence[str | bytes | int]) -> Any:
+        """Execute commands and acknowledge it, in one step, for `Transaction`."""
+        place = self._place
+        own = (place.ready, place.delayed, place.leased, place.dead, place.messages, place.index, place.waiters)
+        what = (*keys, place.order, self.token, self.id, *commands)
+        return await self.end(lambda: _COMMIT.taking(7 + len(keys))(self.redis, *own, *what))
 
     async def hand_back(self) -> bool:
         """It was not begun: put it back at the front, this attempt not charged; False when the lease had moved on."""

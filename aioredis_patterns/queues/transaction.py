@@ -17,14 +17,9 @@ from typing import Any, Final, Self, final
 
 from redis.exceptions import ResponseError
 
-from aioredis_patterns._core.scripts import Script
-
-from .delivery import Delivery
+from aioredis_patterns.types import Claimed
 
 __all__ = ("Transaction",)
-
-_PARTS: Final = ("clock", "ready", "message", "hold", "wake", "again")
-_COMMIT: Final = Script(__package__, "transaction_commit", keys=7, fragments=_PARTS, lease=True)
 
 _MOST_ARGUMENTS: Final = 5000
 """Of one command: Lua passes fewer than 8,000 to a function, and must not fail between two writes."""
@@ -39,7 +34,7 @@ class Transaction:
     Promise, limit and cost: see the module.
 
     Args:
-        delivery: Of the message that is being handled.
+        delivery: Of the message or the entry that is being handled.
 
     Example:
         >>> async def main(redis):
@@ -53,7 +48,7 @@ class Transaction:
 
     __slots__ = ("_commands", "_delivery", "_keys", "_tag")
 
-    def __init__(self, delivery: Delivery[Any]) -> None:
+    def __init__(self, delivery: Claimed[Any]) -> None:
         self._delivery = delivery
         self._tag = _tag(delivery.key)
         self._keys: dict[str, None] = {}
@@ -64,7 +59,8 @@ class Transaction:
 
         Args:
             command: Its name, such as "INCRBY".
-            key: Its first key, with the hash tag of the queue: its name in braces, as in "{orders}:stock".
+            key: Its first key, with the hash tag of the queue: its name in braces, as in "{orders}:stock". That of a
+                log is its name and its partition: "{orders|0}:stock".
             arguments: What follows.
             keys: How many keys there are, the first one included; the others come first among the arguments.
 
@@ -91,11 +87,7 @@ class Transaction:
             redis.exceptions.ResponseError: A command failed; the message is a dead letter now.
             OutcomeUnknownError: The reply was lost, and then the lease; all was written or nothing.
         """
-        delivery, place = self._delivery, self._delivery.place
-        script = _COMMIT.taking(7 + len(self._keys))
-        keys = (place.ready, place.delayed, place.leased, place.dead, place.messages, place.index, place.waiters)
-        what = (*self._keys, place.order, delivery.token, delivery.id, *self._commands)
-        answer = await delivery.end(lambda: script(delivery.redis, *keys, *what))
+        answer = await self._delivery.commit(list(self._keys), self._commands)
         if isinstance(answer, bytes):
             raise ResponseError(answer.decode(errors="replace"))
         return bool(answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
@@ -26,6 +26,9 @@ T = TypeVar("T")
 
 _ACK: Final = Script(__package__, "group_ack", keys=3, fragments=("pending", "ring"), lease=True)
 _NACK: Final = Script(__package__, "group_nack", keys=4, fragments=("clock", "pending", "ring"), lease=True)
+_COMMIT: Final = Script(
+    __package__, "group_commit", keys=4, fragments=("clock", "entry", "pending", "ring"), lease=True
+)
 _EXTEND: Final = Script(
     __package__, "group_extend", keys=2, fragments=("clock", "pending"), repeatable=True, lease=True
 )
@@ -129,7 +132,7 @@ class EntryDelivery(Generic[T]):
             OutcomeUnknownError, redis.exceptions.RedisError: Redis failed; it is delivered again unless it was done.
         """
         post = self._post
-        return await self._end(_ACK, post.log, post.later, post.waiters, *self._name, post.ordered)
+        return bool(await self._end(_ACK, post.log, post.later, post.waiters, *self._name, post.ordered))
 
     async def nack(self, delay: Seconds = 0, reason: str = "") -> bool:
         """Handling failed: deliver it again, or bury it if this was its last delivery.
@@ -156,6 +159,12 @@ class EntryDelivery(Generic[T]):
             return False
         self._set_validity(sent, length_ms)
         return True
+
+    async def commit(self, keys: Sequence[str], commands: Sequence[str | bytes | int]) -> Any:
+        """Execute commands and acknowledge it, in one step, for `Transaction`."""
+        post = self._post
+        own = (post.log, post.dead, post.later, post.waiters)
+        return await self._end(_COMMIT.taking(4 + len(keys)), *own, *keys, *self._name, post.ordered, *commands)
 
     async def hand_back(self) -> bool:
         """It was not begun: deliver it again, this attempt not charged; False when it had moved on."""
@@ -202,9 +211,9 @@ class EntryDelivery(Generic[T]):
         post = self._post
         text = reason.encode(errors="replace")[:_LONGEST_REASON]
         keys = (post.log, post.dead, post.later, post.waiters)
-        return await self._end(_NACK, *keys, *self._name, post.visibility_ms, delay, most, text)
+        return bool(await self._end(_NACK, *keys, *self._name, post.visibility_ms, delay, most, text))
 
-    async def _end(self, script: Script, *keys_and_args: str | bytes | int) -> bool:
+    async def _end(self, script: Script, *keys_and_args: str | bytes | int) -> Any:
         """Let the server end it. When the reply was lost it is asked again: "not held" then means "done already"."""
         self._stop()
         try:
@@ -214,7 +223,7 @@ class EntryDelivery(Generic[T]):
             if not held:
                 raise
         self.lost = not held
-        return bool(held)
+        return held
 
     def _stop(self) -> None:
         self._ended = True

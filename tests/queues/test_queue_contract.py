@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from aioredis_patterns.client import connect
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.codecs import codec_for
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import CodecError, OutcomeUnknownError, QueueFullError
-from aioredis_patterns.queues import PriorityQueue, Queue, QueueStats
+from aioredis_patterns.queues import PriorityQueue, Queue, QueueStats, Transaction
 from aioredis_patterns.queues._waiting import Waiting
 from tests.support.faults import Command, Fault, FaultProxy
 from tests.support.waiting import eventually
@@ -132,6 +133,69 @@ async def test_the_like_is_not_put_within_a_window(redis: Redis, name: str, make
             await asyncio.sleep(0.01)
     await queue.put(4, dedup="user:43", dedup_for=60)
     assert await drained(queue) == [3, 4]
+
+
+async def test_what_changed_meanwhile_is_handled_once_more(redis: Redis, name: str, make: Make) -> None:
+    """What is put while the like of it is handled is claimed once, as it was put last, after that has ended."""
+    queue = make(redis, name)
+    first = await queue.put(1, dedup="user:42", dedup_again=True)
+    assert await queue.put(2, dedup="user:42", dedup_again=True) == first
+    delivery = await queue.claim(timeout=0)
+    again = await queue.put(3, dedup="user:42", dedup_again=True)
+    assert again != first
+    assert await queue.put(4, dedup="user:42", dedup_again=True) == again
+    assert await queue.put(5, dedup="user:42") == first
+    assert await queue.claim(timeout=0) is None
+    waiting = asyncio.create_task(queue.claim(timeout=5))
+    await until(queue, lambda _: len(link_of(redis).companion(Waiting)) == 1)
+    assert await delivery.ack()
+    more = await waiting
+    assert (delivery.payload, more.payload, more.id, more.attempt) == (1, 4, again, 1)
+    assert await queue.put(6, dedup="user:42") == again
+    assert await queue.put(7, dedup="user:42", dedup_again=True) not in {first, again}
+    assert await more.ack()
+    assert await drained(queue) == [7]
+    assert await queue.stats() == QueueStats(0, 0, 0, 0, None)
+    assert not await redis.exists(f"arp:{{{name}}}:messages")
+
+
+@pytest.mark.parametrize("end", ["nack", "reject", "commit", "fail", "lease", "ttl", "hand_back"])
+async def test_what_is_to_run_again_does_not_depend_on_how_it_ends(
+    pipelined: Redis, name: str, make: Make, end: str
+) -> None:
+    """Whatever becomes of the message before, the one that was put meanwhile is claimed once after its end."""
+    queue = make(pipelined, name, max_deliveries=1, visibility=0.05 if end == "lease" else 30)
+    await queue.put(1, dedup="x", ttl=0.05 if end == "ttl" else None)
+    delivery = await queue.claim(timeout=0)
+    await queue.put(2, dedup="x", dedup_again=True)
+    transaction = Transaction(delivery)
+    if end == "commit":
+        assert await transaction.commit()
+    elif end == "fail":
+        transaction.write("INCR", f"arp:{{{name}}}:messages")
+        with pytest.raises(ResponseError):
+            await transaction.commit()
+    elif end in {"ttl", "hand_back"}:
+        assert await delivery.hand_back()
+        await until(queue, lambda stats: end == "hand_back" or (stats.oldest_age or 0) > 0.05)
+    elif end != "lease":
+        assert await (delivery.nack() if end == "nack" else delivery.reject("no"))
+    more = await queue.claim(timeout=5)
+    if end == "hand_back":
+        assert (more.payload, await more.ack()) == (1, True)
+        more = await queue.claim(timeout=0)
+    assert (more.payload, await more.ack()) == (2, True)
+    assert await drained(queue) == []
+
+
+async def test_what_is_to_run_again_keeps_its_delay(pipelined: Redis, name: str, make: Make) -> None:
+    """A message with a delay that is put meanwhile is claimed neither before the other's end nor before its time."""
+    queue = make(pipelined, name)
+    await queue.put(1, dedup="x")
+    delivery = await queue.claim(timeout=0)
+    await queue.put(2, dedup="x", dedup_again=True, delay=60)
+    await delivery.ack()
+    assert await queue.stats() == QueueStats(0, 1, 0, 0, None)
 
 
 async def test_a_full_queue_holds_its_senders(pipelined: Redis, name: str, make: Make) -> None:
@@ -369,6 +433,10 @@ async def test_nonsense_is_refused(pipelined: Redis, name: str, make: Make) -> N
         await queue.put(1, delay=-1)
     with pytest.raises(ValueError, match="only with dedup"):
         await queue.put(1, dedup_for=5)
+    with pytest.raises(ValueError, match="only with dedup"):
+        await queue.put(1, dedup_again=True)
+    with pytest.raises(ValueError, match="one of them"):
+        await queue.put(1, dedup="x", dedup_for=5, dedup_again=True)
     with pytest.raises(TypeError, match="headers"):
         await queue.put(1, headers={"n": 1})
     with pytest.raises(CodecError):

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from aioredis_patterns.client import connect
 from aioredis_patterns.codecs import codec_for
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import OutcomeUnknownError
-from aioredis_patterns.queues import Worker
+from aioredis_patterns.queues import Transaction, Worker
 from aioredis_patterns.streams import ConsumerGroup, EventLog, GroupStats
 from tests.support.faults import Fault, FaultProxy
 from tests.support.waiting import eventually
@@ -388,3 +389,42 @@ async def test_a_worker_of_a_group(redis: Redis, log: EventLog[Any]) -> None:
 async def _is_done(group: ConsumerGroup[Any]) -> bool:
     stats = await group.stats()
     return stats.lag == stats.pending == 0
+
+
+async def test_writes_that_count_once(redis: Redis, log: EventLog[Any]) -> None:
+    """What a handler writes in a transaction is written with the acknowledgement, or not; a failing one is buried."""
+    group, key = ConsumerGroup(log, "g", visibility=0.1), f"{{{log.name}|0}}:sum"
+    await log.append_many([1, 2, "text"])
+    overtaken = await group.claim("slow", timeout=0)
+    assert overtaken is not None
+    again = await group.claim_many(3, "w", timeout=0)
+    while len(again) < 3:
+        again += await group.claim_many(3, "w", timeout=5)
+    for delivery in [overtaken, *again]:
+        with contextlib.suppress(ResponseError):
+            async with Transaction(delivery) as transaction:
+                transaction.write("INCRBY", key, delivery.payload)
+    assert overtaken.lost
+    assert int(await redis.get(key)) == 3
+    (letter,) = await group.dead.list()
+    assert (letter.payload, "not an integer" in letter.reason) == ("text", True)
+    assert (await group.stats()).pending == 0
+    with pytest.raises(ValueError, match="hash tag"):
+        Transaction(overtaken).write("INCR", "elsewhere")
+    await redis.delete(key)
+
+
+async def test_a_transaction_whose_reply_was_lost(proxied: tuple[FaultProxy, Redis], name: str) -> None:
+    """A transaction whose reply was lost has written once, and one that failed is told to have failed."""
+    proxy, redis = proxied
+    log: EventLog[Any] = EventLog(redis, name)
+    group, key = ConsumerGroup(log, "g"), f"{{{name}|0}}:sum"
+    await log.append_many([1, "text"])
+    first, second = await group.claim_many(2, "w", timeout=0)
+    for delivery, error in ((first, None), (second, ResponseError)):
+        proxy.add(Fault("cut_after", "EVALSHA"))
+        transaction = Transaction(delivery)
+        transaction.write("INCRBY", key, delivery.payload)
+        with pytest.raises(error) if error else contextlib.nullcontext():
+            assert await transaction.commit()
+    assert await redis.getdel(key) == b"1"
