@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any, Final, TypeAlias, final
 
-from aioredis_patterns._core.durations import deadline_seconds
+from redis.exceptions import RedisError
+
+from aioredis_patterns._core.durations import deadline_seconds, timeout_seconds
 from aioredis_patterns._core.keys import PREFIX, Keys, check_name, check_part
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns.client.attach import is_cluster
+from aioredis_patterns._core.tasks import shielded
+from aioredis_patterns.client.attach import is_cluster, link_of
+from aioredis_patterns.errors import PatternError, RateLimitExceededError
 from aioredis_patterns.events import LimitDecided, emit
 from aioredis_patterns.types import AnyRedis, EventHook, KeyPart, Seconds
 
 from .decision import Decision
 from .kinds import FRAGMENTS, HITS, PEEKS, REFUNDS, Part, capacity_of, states_of, told_of
 from .limiter import Limiter, check_count
+from .lines import Lines
 from .quota import Quota
 
 __all__ = ("CompositeLimit", "Costs", "Subjects")
@@ -32,6 +38,7 @@ _REFUND: Final = Script(__package__, "composite_refund", fragments=FRAGMENTS, ca
 _RESET: Final = Script(__package__, "composite_reset", repeatable=True)
 
 _SECOND: Final = 1_000_000
+_GIVING_BACK: Final = 5.0  # seconds that a cancelled caller waits for it at most
 
 
 @final
@@ -53,8 +60,7 @@ class CompositeLimit:
     all of it in the slot of its name: hits on the parts alone do not count. One name is one node's load; `within`
     spreads it, a tenant for each slot, and then every part counts for each tenant apart, so all subjects should be
     inside of their tenant. A part's own deadline and hooks are not used here, and a denied hit counts in no part, also
-    where one has `count_denied`. There is no `acquire`: a turn would have to be reserved in all parts for a time that
-    only the slowest knows.
+    where one has `count_denied`. `acquire` keeps the order of the callers of one client; those of several clients race.
 
     The cost. One round trip. The server works as for a peek and a hit of each part, and keeps what the parts keep.
 
@@ -153,6 +159,65 @@ class CompositeLimit:
             redis.exceptions.RedisError: Redis failed.
         """
         return await self._ask(self._peek, subject, self._costs(cost), within)
+
+    async def acquire(
+        self,
+        subject: Subjects = None,
+        cost: Costs = 1,
+        *,
+        timeout: Seconds | None = None,
+        within: KeyPart | None = None,
+    ) -> Decision:
+        """Wait to be admitted by all parts, and be counted by all.
+
+        Callers of one client with the same subjects stand in line, and the first of them asks again when the part that
+        binds may admit it: one round trip for each time it is denied. A caller that is cancelled gives back what it
+        has just been counted.
+
+        Args:
+            subject, cost, within: As in `hit`.
+            timeout: Seconds to wait at most; None for as long as it takes.
+
+        Raises:
+            TypeError, ValueError, OutcomeUnknownError, redis.exceptions.RedisError: As in `hit`.
+            RateLimitExceededError: The wait would be longer, which is told at once to the first in line, or the cost
+                can never be admitted.
+        """
+        loop = asyncio.get_running_loop()
+        end = inf if timeout is None else loop.time() + timeout_seconds(timeout)
+        line = tuple(self._states(subject, within))
+        timer = asyncio.timeout_at(None if end == inf else end)
+        try:
+            async with timer, link_of(self._redis).companion(Lines).turn(line):
+                while not (decision := await self._taken(subject, cost, within)):
+                    if loop.time() + decision.retry_after > end or decision.retry_after == inf:
+                        raise RateLimitExceededError(decision.policy, decision.retry_after)
+                    await asyncio.sleep(decision.retry_after)
+                return decision
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            raise RateLimitExceededError(
+                self.name, (await self.peek(subject, cost, within=within)).retry_after
+            ) from None
+
+    async def _taken(self, subject: Subjects, cost: Costs, within: KeyPart | None) -> Decision:
+        """A hit, which is given back when its caller is cancelled before he has the answer."""
+        hit = asyncio.ensure_future(self.hit(subject, cost, within=within))
+        try:
+            return await asyncio.shield(hit)
+        except asyncio.CancelledError:
+            await shielded(self._give_back(hit, subject, cost, within), _GIVING_BACK)
+            raise
+
+    async def _give_back(
+        self, hit: asyncio.Future[Decision], subject: Subjects, cost: Costs, within: KeyPart | None
+    ) -> None:
+        try:
+            if await hit:
+                await self.refund(subject, cost, within=within)
+        except (RedisError, PatternError):
+            pass  # what was counted comes back with time
 
     async def refund(self, subject: Subjects = None, cost: Costs = 1, *, within: KeyPart | None = None) -> Decision:
         """Give back what a hit consumed, in all parts, and say what the same hit would be answered now.

@@ -16,8 +16,9 @@ from aioredis_patterns._core.keys import slot
 from aioredis_patterns._core.periods import Period
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client import connect
+from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.embedded import EmbeddedCluster, EmbeddedServer, embedded_cluster
-from aioredis_patterns.errors import OutcomeUnknownError
+from aioredis_patterns.errors import OutcomeUnknownError, RateLimitExceededError
 from aioredis_patterns.events import LimitDecided
 from aioredis_patterns.rate_limits import (
     CompositeLimit,
@@ -30,6 +31,7 @@ from aioredis_patterns.rate_limits import (
     TokenBucket,
     composite,
 )
+from aioredis_patterns.rate_limits.lines import Lines
 from tests.rate_limits.clock import Clock, Timed
 from tests.rate_limits.conftest import KINDS
 from tests.support.faults import Fault, FaultProxy
@@ -333,3 +335,59 @@ async def test_a_cluster_spreads_what_is_within_something(spread: Any, name: str
     assert not any([await limit.hit("ada", within=tenant) for tenant in tenants])
     keys = [key for tenant in tenants for key in limit._states("ada", tenant)]
     assert len(set(map(slot, keys))) > 10
+
+
+async def test_acquire_waits_in_line(redis: Redis, name: str) -> None:
+    """Who acquires is admitted when all parts do so, in the order of the calls, and each part has counted all."""
+    parts = [
+        FixedWindow(redis, f"{name}:a", limit=100, period=HOUR),
+        TokenBucket(redis, f"{name}:b", limit=50, period=1, burst=2),
+    ]
+    limit, order = CompositeLimit(redis, name, parts), list[int]()
+
+    async def take(number: int) -> None:
+        assert await limit.acquire("ada", timeout=20)
+        order.append(number)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(12):
+            tasks.create_task(take(number))
+    assert order == list(range(12))
+    assert (await parts[0].peek("ada")).remaining == 88
+
+
+async def test_acquire_gives_up(redis: Redis, name: str) -> None:
+    """Who would wait for too long is told so at once, who waits in vain when his time is over; nothing was counted."""
+    parts = [
+        TokenBucket(redis, f"{name}:a", limit=2, period=HOUR),
+        FixedWindow(redis, f"{name}:b", limit=9, period=HOUR),
+    ]
+    limit = CompositeLimit(redis, name, parts)
+    assert await limit.acquire()
+    for cost, wait in ((2, HOUR / 2), (10, inf)):
+        with pytest.raises(RateLimitExceededError) as raised:
+            await limit.acquire(cost=cost, timeout=5)
+        assert raised.value.retry_after == pytest.approx(wait, abs=60)
+    first = asyncio.create_task(limit.acquire(cost=2))
+    await asyncio.sleep(0)
+    with pytest.raises(RateLimitExceededError):
+        await limit.acquire(timeout=0.1)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert (await parts[1].peek()).remaining == 8
+    assert len(link_of(redis).companion(Lines)) == 0
+
+
+async def test_a_cancelled_acquire_gives_back(pipelined: Redis, name: str) -> None:
+    """However soon those who acquire are cancelled, what stays counted is what was admitted."""
+    limit = CompositeLimit(pipelined, name, [FixedWindow(pipelined, name, limit=1000, period=HOUR)])
+    rng, admitted = random.Random(2), 0
+    for _ in range(100):
+        task = asyncio.create_task(limit.acquire())
+        for _ in range(rng.randrange(12)):
+            await asyncio.sleep(0)
+        task.cancel()
+        (answer,) = await asyncio.gather(task, return_exceptions=True)
+        admitted += not isinstance(answer, BaseException)
+    assert (await limit.peek()).remaining == 1000 - admitted
