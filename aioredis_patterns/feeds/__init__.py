@@ -6,7 +6,7 @@ Which one do I want?
 |---|---|
 | the last things of somebody, page by page, while more arrive | `Feed` |
 | the same, together with those of everybody he follows | `Feed`, and its `follow` |
-| every reader to see every entry, in order, from where he was | a log, such as a Stream |
+| every reader to see every entry, in order, from where he was | `EventLog`, of the streams |
 """
 
 from __future__ import annotations

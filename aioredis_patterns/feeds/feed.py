@@ -6,9 +6,9 @@ feed follows is on its pages when `follow` returns, old items included, and gone
 to make room are not passed over in silence: the page is `truncated`.
 
 Limit of the promise: each feed lies in one slot of its own, so an item comes to one follower after the other. A poster
-that dies meanwhile has told some of them only; to post the item again with its id tells the rest. Two feeds that post
-the same id show it once on a page, but again where it stands on another page. Feeds have no expiry unless `ttl` is
-given; who follows whom never has one.
+that dies meanwhile has told some of them only; to post the item again with its id tells the rest. What two feeds post
+under the same id is shown once on a page, but again where it stands on another page. Items have no expiry unless `ttl`
+is given; who follows whom never has one.
 
 Cost: one round trip to post, and one for each follower up to `fanout`, a hundred at one time. One for a page, and a
 second for all feeds together that have too many followers to be told: from those a reader fetches for himself.
@@ -36,7 +36,7 @@ T = TypeVar("T")
 _POST: Final = Script(__package__, "feed_post", keys=4, fragments=("fragment_list",), repeatable=True)
 _BRING: Final = Script(__package__, "feed_bring", keys=4, fragments=("fragment_list",), repeatable=True)
 _READ: Final = Script(__package__, "feed_read", keys=3, fragments=("fragment_reading",), repeatable=True)
-_PAGE: Final = Script(__package__, "feed_page", keys=5, fragments=("fragment_reading",), repeatable=True)
+_PAGE: Final = Script(__package__, "feed_page", keys=6, fragments=("fragment_reading",), repeatable=True)
 _FOLLOW: Final = Script(__package__, "feed_follow", keys=2, repeatable=True)
 _ENTER: Final = Script(__package__, "feed_enter", repeatable=True)
 _SETTLE: Final = Script(__package__, "feed_settle", keys=3, fragments=("fragment_list",), repeatable=True)
@@ -60,7 +60,7 @@ class Feed(Generic[T]):
         name: Whose feed it is.
         maxlen: Own items that are kept, and as many of those that were brought by feeds it follows; up to 10,000.
         fanout: Followers to whom an item is brought; those who follow later fetch it. The same for all feeds.
-        ttl: Seconds that items are kept after the last one came; for ever when None.
+        ttl: Seconds that own items are kept after the last of them, and brought ones likewise; for ever when None.
         codec: How items become bytes: `codecs.Json` when None, `codec_for(Post)` for a type of yours.
         prefix: First part of the keys.
 
@@ -146,7 +146,7 @@ class Feed(Generic[T]):
         """
         name = secrets.token_hex(8) if item_id is None else check_part(item_id, "item_id")
         body, keys = self._codec.encode(item), self._keys
-        places = keys.key("posts"), keys.key("items"), keys.key("state"), keys.key("followers")
+        places = keys.key("posts"), keys.key("posts:items"), keys.key("state"), keys.key("followers")
         reply = await _POST(self._redis, *places, self._source, name, _us(at), body, self._maxlen, self._ttl_ms)
         member, value, followers = reply
         for start in range(0, len(followers), 2 * _CHUNK):
@@ -168,7 +168,7 @@ class Feed(Generic[T]):
         """
         place, wanted = place_of(cursor), _within(count, "count", 1, _LARGEST_PAGE) + 1
         key = self._keys.key
-        keys = key("posts"), key("inbox"), key("items"), key("state"), key("fetched")
+        keys = key("posts"), key("posts:items"), key("inbox"), key("inbox:items"), key("state"), key("fetched")
         lost, own, brought, names = await _PAGE(self._redis, *keys, *place, wanted)
         fetched = await asyncio.gather(*(self._read(name.decode(), place, wanted) for name in names))
         found = merged([own, brought, *(part for _, part in fetched)])
@@ -195,7 +195,7 @@ class Feed(Generic[T]):
         A call whose reply is lost is repeated, and then says that they were not.
         """
         name, key = self._other(other), self._keys.key
-        keys = key("following"), key("fetched"), key("inbox"), key("items")
+        keys = key("following"), key("fetched"), key("inbox"), key("inbox:items")
         token = await _UNFOLLOW(self._redis, *keys, name, check_name(name))
         if token:
             await _LEAVE(self._redis, self._of(name).key("followers"), self.name, token)
@@ -208,7 +208,7 @@ class Feed(Generic[T]):
             await _LEAVE(self._redis, self._keys.key("followers"), follower, token)
 
     async def _bring(self, keys: Keys, source: str, *items: bytes) -> int:
-        places = keys.key("inbox"), keys.key("items"), keys.key("state"), keys.key("following")
+        places = keys.key("inbox"), keys.key("inbox:items"), keys.key("state"), keys.key("following")
         held: int = await _BRING(self._redis, *places, source, self._maxlen, self._ttl_ms, *items)
         return held
 
@@ -226,7 +226,7 @@ class Feed(Generic[T]):
 
     async def _read(self, name: str, place: tuple[str, bytes], count: int) -> tuple[bytes, list[bytes]]:
         keys = self._of(name)
-        places = keys.key("posts"), keys.key("items"), keys.key("state")
+        places = keys.key("posts"), keys.key("posts:items"), keys.key("state")
         lost, found = await _READ(self._redis, *places, *place, count)
         return lost, found
 

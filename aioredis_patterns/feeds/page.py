@@ -54,9 +54,9 @@ class Entry(NamedTuple):
         return urlsafe_b64encode(b"%d %b" % (self.time_us, self.member)).decode()
 
     @property
-    def id(self) -> bytes:
-        """What it is called, on whatever feed it was posted."""
-        return self.member.rpartition(b"\t")[2]
+    def content(self) -> tuple[bytes, bytes]:
+        """What it is called, and what is in it, on whatever feed it was posted."""
+        return self.member.rpartition(b"\t")[2], self.body
 
 
 def entries(flat: Sequence[bytes]) -> Iterable[Entry]:
@@ -72,10 +72,10 @@ def merged(parts: Iterable[Sequence[bytes]]) -> list[Entry]:
 
 
 def without_copies(found: Iterable[Entry]) -> list[Entry]:
-    """Of those that are called the same, the newest."""
-    kept: dict[bytes, Entry] = {}
+    """Of those that several feeds posted under one id, the newest."""
+    kept: dict[tuple[bytes, bytes], Entry] = {}
     for entry in found:
-        kept.setdefault(entry.id, entry)
+        kept.setdefault(entry.content, entry)
     return list(kept.values())
 
 

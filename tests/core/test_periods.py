@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -53,6 +53,7 @@ def test_a_day_is_as_long_as_it_is_there(tz: str, day: tuple[int, int, int], hou
     """Where the clocks are put forward or back, the day is that much shorter or longer."""
     start, stop = Calendar("day", tz).containing(us(*day, 12, tz=ZoneInfo(tz)))
     assert stop - start == hours * HOUR
+    assert Calendar("day", tz).of(date(*day)) == (start, stop)
 
 
 def test_a_date_that_comes_twice_is_over_once() -> None:

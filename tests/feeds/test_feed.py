@@ -117,7 +117,7 @@ async def test_what_made_room_is_told_of(redis: Redis, name: str) -> None:
         await feed.post(number)
     assert await feed.page(first.cursor) == FeedPage([], None, truncated=True)
     assert [(page.items, page.truncated) for page in await pages(feed, 2)] == [([6, 5], False), ([4, 3], True)]
-    assert [await redis.hlen(key) for key in await keys_of(redis, name, "items")] == [4]
+    assert [await redis.hlen(key) for key in await keys_of(redis, name, "posts:items")] == [4]
 
 
 async def test_a_gap_between_feeds_is_told_of(redis: Redis, name: str) -> None:
@@ -176,7 +176,7 @@ async def test_what_is_not_followed_vanishes(redis: Redis, name: str, fanout: in
     assert [await bob.unfollow(ada), await bob.unfollow(ada)] == [True, False]
     await ada.post("more")
     assert await everything(bob) == ["own", "from cy"]
-    assert [key for key in await keys_of(redis, f"{name}:ada", "followers") if b"cy" not in str(key).encode()] == []
+    assert not await redis.exists(f"arp:{{{name}:ada}}:followers")
     assert await bob.follow(ada)
     assert await everything(bob) == ["more", "own", "from cy", "from ada"]
 
@@ -189,6 +189,9 @@ async def test_who_follows_no_more_is_told_no_more(pipelined: Redis, name: str) 
     await ada.post(1)
     assert await pipelined.hgetall(followers) == {}
     assert await everything(bob) == []
+    await pipelined.hset(followers, f"{name}:bob", "anew")
+    await ada._tell(f"{name}:bob".encode(), b"old", b"0000000000001x\tx", b"1 0000000000001\n1")
+    assert await pipelined.hlen(followers) == 1
     await bob.follow(ada)
     await ada.post(2)
     assert await everything(bob) == [2, 1]
@@ -216,15 +219,40 @@ async def test_a_feed_is_followed_though_its_first_try_ended(server: EmbeddedSer
         assert await redis.scard(f"arp:{{{name}:bob}}:fetched") == 0
 
 
+async def test_what_is_brought_and_fetched_is_shown_once(pipelined: Redis, name: str) -> None:
+    """A call that was overtaken ends nobody's fetching, and what comes both ways meanwhile is on full pages once."""
+    ada, bob = Feed(pipelined, f"{name}:ada", fanout=0), Feed(pipelined, f"{name}:bob", fanout=0)
+    for number in range(4):
+        await ada.post(number)
+    await bob.follow(ada)
+    await bob._catch_up(ada.name, "overtaken")
+    assert await pipelined.zcard(f"arp:{{{name}:bob}}:inbox") == 4
+    assert [page.items for page in await pages(bob, 2)] == [[3, 2], [1, 0]]
+    await ada.post(4)
+    assert await everything(bob) == [4, 3, 2, 1, 0]
+
+
+async def test_a_place_among_those_who_are_told_is_kept(pipelined: Redis, name: str) -> None:
+    """Who is on the list has items brought when it follows again, however full the list is, and others are not."""
+    ada, bob, cy = (Feed(pipelined, f"{name}:{who}", fanout=1) for who in ("ada", "bob", "cy"))
+    await bob.follow(ada)
+    await cy.follow(ada)
+    await pipelined.sadd(f"arp:{{{name}:bob}}:fetched", ada.name)
+    assert [await bob.follow(ada), await cy.follow(ada)] == [False, False]
+    fetched = [await pipelined.scard(f"arp:{{{name}:{who}}}:fetched") for who in ("bob", "cy")]
+    assert fetched == [0, 1]
+
+
 async def test_the_same_id_is_shown_once(redis: Redis, name: str) -> None:
-    """An item that two followed feeds posted under one id is on a page once, at the newer place."""
+    """An item that two followed feeds posted under one id is on a page once, at the newer place, another one is not."""
     bob, *sources = (Feed(redis, f"{name}:{who}") for who in ("bob", "ada", "cy"))
     for number, source in enumerate(sources):
         await bob.follow(source)
-        await source.post(number, NOON + timedelta(number), item_id="shared")
-    assert (await bob.page()).items == [1]
+        await source.post(number, item_id="its first")
+        await source.post("shared", NOON + timedelta(number), item_id="shared")
+    assert (await bob.page()).items == [1, 0, "shared"]
     await bob.unfollow(sources[1])
-    assert (await bob.page()).items == [0]
+    assert (await bob.page()).items == [0, "shared"]
 
 
 async def test_an_item_is_brought_by_posting_it_again(pipelined: Redis, name: str) -> None:
@@ -233,7 +261,7 @@ async def test_an_item_is_brought_by_posting_it_again(pipelined: Redis, name: st
     await bob.follow(ada)
     await ada.post(1, item_id="x")
     await ada.post(2)
-    await pipelined.delete(f"arp:{{{name}:bob}}:inbox", f"arp:{{{name}:bob}}:items")
+    await pipelined.delete(f"arp:{{{name}:bob}}:inbox", f"arp:{{{name}:bob}}:inbox:items")
     await ada.post("other", item_id="x")
     await ada.post(3)
     assert await everything(bob) == [3, 1]

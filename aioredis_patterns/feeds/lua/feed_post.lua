@@ -25,7 +25,7 @@ if value then
 else
   local now = redis.call('TIME')
   if time == '0' then time = string.format('%.0f', now[1] * 1000000 + now[2]) end
-  sequence = next_sequence(state, ttl)
+  sequence = next_sequence(state)
   value = time .. ' ' .. sequence .. '\n' .. body
   put(posts, items, state, 'posts', sequence .. key, value, most, ttl)
 end

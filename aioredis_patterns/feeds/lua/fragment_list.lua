@@ -7,10 +7,8 @@ local function expire(key, ttl)
   if ttl > 0 then redis.call('PEXPIRE', key, ttl) end
 end
 
-local function next_sequence(state, ttl)
-  local sequence = redis.call('HINCRBY', state, 'sequence', 1)
-  expire(state, ttl)
-  return string.format('%013.0f', sequence)
+local function next_sequence(state)
+  return string.format('%013.0f', redis.call('HINCRBY', state, 'sequence', 1))
 end
 
 -- Remembers how new the newest item is that a list has lost.
@@ -34,4 +32,5 @@ local function put(list, items, state, lost, member, value, most, ttl)
   end
   expire(list, ttl)
   expire(items, ttl)
+  expire(state, ttl)
 end
