@@ -40,7 +40,7 @@ async def _run(stage: Stage) -> Outcome:
     for account in accounts:
         await stage.redis.set(account, _MONEY, ex=_TTL)
     days = [Day(*answer) for answer in await stage.crew.do(f"{__name__}:meet")]
-    money = sum(int(balance or 0) for balance in await stage.redis.mget(accounts))
+    money = sum([int(await stage.redis.get(account) or 0) for account in accounts])
     guests = _GUESTS * PROCESSES
     return Outcome(
         f"{guests} guests, {max(day.inside for day in days)} at a time; {guests} sums moved, {money:,} left; "
