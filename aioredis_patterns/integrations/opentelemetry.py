@@ -1,6 +1,6 @@
-"""Metrics of every pattern by OpenTelemetry: one hook, given to each pattern that is to be seen.
+"""Metrics and traces of every pattern by OpenTelemetry: hooks, given to each pattern that is to be seen.
 
-Needs the extra `otel`. What becomes of the metrics is the SDK's: OTLP, Prometheus, the console.
+Needs the extra `otel`. What becomes of them is the SDK's: OTLP, Prometheus, the console. `Metrics` counts:
 
 | instrument | kind | attributes |
 |---|---|---|
@@ -12,15 +12,29 @@ Needs the extra `otel`. What becomes of the metrics is the SDK's: OTLP, Promethe
 | `redis_patterns.cache.load.duration` | histogram, s | `name`, `outcome` = stored, discarded, failed |
 | `redis_patterns.payload.undecodable` | counter | `pattern`, `name` |
 
+`Spans` traces:
+
+| what happened | becomes | attributes |
+|---|---|---|
+| a lock was waited for | span `lock.acquire` | `pattern`, `outcome` = acquired, timeout |
+| a lock was held | span `lock.hold` | `pattern`, `outcome` = released, lost |
+| a cache called its loader | span `cache.load` | `name`, `outcome` = stored, discarded, failed |
+| a limit answered, a cache was asked | an event of the span it happened in | `pattern`, `name`, `outcome` |
+| a worker handled a message | span `process <queue>`, linked to the sender's | `messaging.*` |
+
 No attribute holds a user's key: each has as many values as the program has patterns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, final
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from time import time_ns
+from typing import Any, Final, final
 
 from opentelemetry.metrics import MeterProvider, get_meter
+from opentelemetry.trace import Link, SpanKind, StatusCode, TracerProvider, get_current_span, get_tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from aioredis_patterns.events import (
     CacheLoaded,
@@ -32,8 +46,28 @@ from aioredis_patterns.events import (
     LockTimedOut,
     PayloadUndecodable,
 )
+from aioredis_patterns.types import Claimed
 
-__all__ = ("Metrics",)
+__all__ = ("Metrics", "Spans")
+
+_W3C: Final = TraceContextTextMapPropagator()
+
+_PERIODS: Final[dict[type, Callable[[Any], tuple[str, float, dict[str, str]]]]] = {
+    LockAcquired: lambda e: ("lock.acquire", e.waited, {"pattern": e.pattern, "outcome": "acquired"}),
+    LockTimedOut: lambda e: ("lock.acquire", e.waited, {"pattern": e.pattern, "outcome": "timeout"}),
+    LockReleased: lambda e: ("lock.hold", e.held, {"pattern": e.pattern, "outcome": "released"}),
+    LockLost: lambda e: ("lock.hold", e.held, {"pattern": e.pattern, "outcome": "lost", "reason": e.reason}),
+    CacheLoaded: lambda e: ("cache.load", e.duration, {"name": e.name, "outcome": e.outcome}),
+}
+"""What took time: the span's name, how long it was in seconds, its attributes."""
+
+_MOMENTS: Final[dict[type, Callable[[Any], tuple[str, dict[str, str]]]]] = {
+    LimitDecided: lambda e: ("limiter.decision", {"pattern": e.pattern, "name": e.name, "outcome": e.outcome}),
+    CacheRequested: lambda e: ("cache.request", {"name": e.name, "outcome": e.outcome}),
+}
+"""What took none: the event's name and its attributes."""
+
+_FAILURES: Final = frozenset(("lost", "failed"))
 
 
 @final
@@ -86,3 +120,88 @@ class Metrics:
         """Count one event."""
         if (record := self._records.get(type(event))) is not None:
             record(event)
+
+
+@final
+class Spans:
+    """A hook that makes spans of what took time, in the trace of the caller; and the traces of messages.
+
+    Promise: nothing is awaited and nothing raised; the spans have the times of what they tell of. Limit of the
+    promise: they are made when it is over, so what ran while a lock was held stands beside `lock.hold`, not below it.
+
+    Cost: 20 to 30 us a span with the SDK.
+
+    Args:
+        provider: Whose tracer to take; the global one when None.
+
+    Example:
+        >>> from aioredis_patterns import Lock, Queue, Worker
+        >>> from aioredis_patterns.integrations.opentelemetry import Spans
+        >>> spans = Spans()
+        >>> async with Lock(redis, "report", on_event=spans):
+        ...     pass
+        >>> emails = Queue(redis, "emails")
+        >>> id = await emails.put({"to": "ada@example.com"}, headers=spans.headers())
+        >>> async def send(payload):
+        ...     print(payload)
+        >>> worker = Worker(emails, send, around=spans.handling("emails"))
+    """
+
+    __slots__ = ("_tracer",)
+
+    def __init__(self, provider: TracerProvider | None = None) -> None:
+        self._tracer = get_tracer("aioredis_patterns", tracer_provider=provider)
+
+    def __call__(self, event: object) -> None:
+        """Make a span of what took time, and note on the present span what took none."""
+        if (moment := _MOMENTS.get(type(event))) is not None:
+            name, attributes = moment(event)
+            get_current_span().add_event(f"redis_patterns.{name}", _prefixed(attributes))
+        elif (period := _PERIODS.get(type(event))) is not None:
+            name, seconds, attributes = period(event)
+            self._record(name, seconds, attributes)
+
+    def headers(self) -> dict[str, str]:
+        """The present trace, as W3C headers, for `put(headers=...)` and `append(headers=...)`."""
+        carrier: dict[str, str] = {}
+        _W3C.inject(carrier)
+        return carrier
+
+    def handling(self, queue: str) -> Callable[[Claimed[Any]], AbstractAsyncContextManager[None]]:
+        """What to give to a worker as `around`: a span around each handler, linked to the trace in the headers.
+
+        Args:
+            queue: The queue's name, as the span is to have it.
+        """
+        attributes = {
+            "messaging.system": "redis",
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": queue,
+        }
+
+        @asynccontextmanager
+        async def around(delivery: Claimed[Any]) -> AsyncIterator[None]:
+            sender = get_current_span(_W3C.extract(delivery.headers)).get_span_context()
+            links = [Link(sender)] if sender.is_valid else []
+            with self._tracer.start_as_current_span(
+                f"process {queue}", kind=SpanKind.CONSUMER, attributes=attributes, links=links
+            ):
+                yield
+
+        return around
+
+    def _record(self, name: str, seconds: float, attributes: dict[str, str]) -> None:
+        ended = time_ns()
+        span = self._tracer.start_span(
+            f"redis_patterns.{name}",
+            attributes=_prefixed(attributes),
+            start_time=ended - int(seconds * 1e9),
+        )
+        if attributes["outcome"] in _FAILURES:
+            span.set_status(StatusCode.ERROR)
+        span.end(ended)
+
+
+def _prefixed(attributes: dict[str, str]) -> dict[str, str]:
+    return {f"redis_patterns.{name}": value for name, value in attributes.items()}
