@@ -10,6 +10,9 @@ from .web import OUR_FORM, Form, Session, TheHouse, User, go, page
 
 router = APIRouter()
 
+BROWSERS = ("Firefox", "Chrome", "Safari")
+SYSTEMS = ("Android", "iPhone", "Windows", "Mac", "Linux")
+
 
 @router.get("/login")
 async def login_page(request: Request) -> Response:
@@ -28,7 +31,7 @@ async def login(request: Request, form: Form, session: Session, house: TheHouse)
         return answer
     if not await house.database.knows(name, form.get("password", "")):
         return page(request, "login", 403, problem="No such guest, or another password.")
-    await session.login(name, device=request.headers.get("user-agent", "")[:100])
+    await session.login(name, device=device(request.headers.get("user-agent", "")))
     return go(f"/guests/{name}")
 
 
@@ -64,3 +67,10 @@ async def change_profile(name: str, form: Form, user: User, house: TheHouse) -> 
         raise HTTPException(403, "this is somebody else")
     await house.write_profile.set(name, {"name": name, "about": form.get("about", "")[:200]})
     return go(f"/guests/{name}")
+
+
+def device(agent: str) -> str:
+    """What a browser says of itself, in words for its user."""
+    browser = next((word for word in BROWSERS if word in agent), agent[:30] or "something")
+    system = next((f" on {word}" for word in SYSTEMS if word in agent), "")
+    return browser + system

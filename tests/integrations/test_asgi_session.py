@@ -187,6 +187,17 @@ async def test_a_login_changes_the_token(store: SessionStore) -> None:
     assert [info.device for info in await store.list("ada")] == ["a browser"]
 
 
+async def test_what_one_user_had_is_not_anothers(store: SessionStore) -> None:
+    """Who logs in where somebody else is logged in gets a session of his own; who logs in again keeps what he had."""
+    async with calling(application(store)) as client:
+        for path in ("/login?user=ada", "/put?secret=1", "/login?user=ada"):
+            await client.get(path)
+        assert await told(client) == ["ada", {"secret": "1"}]
+        await client.get("/login?user=bob")
+        assert await told(client) == ["bob", {}]
+    assert await store.list("ada") == ()
+
+
 async def test_a_logout_ends_the_session(store: SessionStore) -> None:
     """The cookie is gone from the browser, and one that was copied before is worth nothing."""
     async with calling(application(store)) as client, calling(application(store)) as thief:

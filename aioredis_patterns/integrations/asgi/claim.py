@@ -17,8 +17,8 @@ from aioredis_patterns.types import AnyRedis
 
 __all__ = ("Claim", "State")
 
-_BEGIN: Final = Script(__package__, "idempotency_begin", repeatable=True, lease=True)
-_END: Final = Script(__package__, "idempotency_end", repeatable=True, lease=True)
+_BEGIN: Final = Script(__package__, "idempotency_begin", repeatable=True)
+_END: Final = Script(__package__, "idempotency_end", repeatable=True)
 _RENEW: Final = Script(__package__, "idempotency_renew", repeatable=True, lease=True)
 
 State: TypeAlias = Literal["begun", "mismatch", "running", "done"]

@@ -46,10 +46,11 @@ class IdempotencyMiddleware:
     header is that of draft-ietf-httpapi-idempotency-key-header). A key belongs to a principal, a method and a path.
 
     The limit of the promise. The effect is the application's, and the answer is kept in Redis: a process that dies
-    after the one and before the other frees the key when its lease ends, and a repetition has the effect again. So
-    it does when Redis fails in between. Make the key part of the effect, in a column that is unique for example,
-    where that must not be. An answer of 5xx, 408, 425 or 429, or an exception, frees the key at once. `Set-Cookie` is
-    not repeated. Of an answer longer than `max_body` only is known that it was given: a repetition gets 409.
+    after the one and before the other frees the key when its lease ends, and a repetition has the effect again. So it
+    does when Redis fails in between, and when a process stalls for longer than its lease. Make the key part of the
+    effect, in a column that is unique for example, where that must not be. An answer of 5xx, 408, 425 or 429, or an
+    exception, frees the key at once. `Set-Cookie` is not repeated. Of an answer longer than `max_body` only is known
+    that it was given: a repetition gets 409.
 
     The cost. Two round trips for a request with a key, and a hash per key for `ttl`; none for other requests. The
     body is read before the application runs; its answer may stream.

@@ -55,7 +55,7 @@ class RequestSession(MutableMapping[str, Any]):
         return None if self.stored is None else self.stored.user_id
 
     async def login(self, user_id: KeyPart, *, device: str = "") -> None:
-        """Begin a session of a user, with what was in that of the visitor, which ends.
+        """Begin a session of a user, with what was in that of the visitor, which ends; what another user had is left.
 
         Args:
             user_id: Who has just shown who he is.
@@ -63,7 +63,8 @@ class RequestSession(MutableMapping[str, Any]):
         """
         self.pop(_CSRF, None)  # it was known before he was
         old = self.stored
-        self._take(await self._store.create(user_id, self._data, device=device))
+        his = old is None or old.user_id in (None, str(user_id))
+        self._take(await self._store.create(user_id, self._data if his else {}, device=device))
         if old is not None:
             await self._store.revoke(old)
 
