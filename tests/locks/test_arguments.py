@@ -173,3 +173,13 @@ async def test_a_count_of_permits() -> None:
                 await call(count=number)  # type: ignore[arg-type]
         with pytest.raises((ValueError, TypeError), match="permits"):
             await semaphore.resize(number)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("odd", ["{braces}", "nul\0", "line\r\nbreak", "glob*?[a]", "a}b{c"])
+async def test_odd_names_of_offices_and_guards(pipelined: Redis, name: str, odd: str) -> None:
+    """Names of any characters work, and touch nothing else."""
+    async with LeaderElection(pipelined, name + odd) as election:
+        term = await election.elected(timeout=5)
+        assert await LeaderElection(pipelined, name).leader() is None
+    await FenceGuard(pipelined, name + odd, ttl=10).run(term, "return 1")
+    assert await FenceGuard(pipelined, name, ttl=10).run(1, "return KEYS[1]", ["any"]) == b"any"

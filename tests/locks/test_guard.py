@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +64,22 @@ async def test_the_script_has_its_own_keys_and_arguments(redis: Redis, name: str
     script = "return {#KEYS, #ARGV, KEYS[1], ARGV[2]}"
     assert await guard.run(1, script, keys, ["a", b"\xff"]) == [3, 2, keys[0].encode(), b"\xff"]
     assert await guard.run(1, "return {#KEYS, #ARGV}") == [0, 0]
+
+
+def test_a_database_is_guarded_by_a_condition() -> None:
+    """The two statements of the guide change a row for a fence that is not older, and no row for one that is."""
+    guide = Path(__file__).parents[2] / "docs" / "guide" / "locks.md"
+    accounts, fences = re.findall(r"```sql\n(.*?)```", guide.read_text(), re.DOTALL)
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE accounts (id INTEGER, balance INTEGER, fence INTEGER)")
+    database.execute("CREATE TABLE fences (name TEXT, fence INTEGER)")
+    database.execute("INSERT INTO accounts VALUES (42, 0, 0)")
+    database.execute("INSERT INTO fences VALUES ('orders', 0)")
+    for fence, changed in ((5, 1), (4, 0), (5, 1), (6, 1)):
+        row = {"id": 42, "name": "orders", "balance": fence * 100, "fence": fence}
+        assert [database.execute(statement, row).rowcount for statement in (accounts, fences)] == [changed] * 2
+    assert database.execute("SELECT balance, fence FROM accounts").fetchall() == [(600, 6)]
+    database.close()
 
 
 async def test_writes_arriving_in_any_order_only_go_forward(pipelined: Redis, name: str) -> None:

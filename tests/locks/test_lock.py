@@ -339,6 +339,31 @@ async def test_release_wakes_the_client_that_waits_longest(url: str, name: str) 
         await client.aclose()
 
 
+async def test_a_release_wakes_another_client_at_once(pipelined: Redis, url: str, name: str) -> None:
+    """A waiter has the lock long before it would look for itself, though one that died stands before it."""
+    async with connect(url) as other:
+        held = await Lock(other, name).acquire()
+        waiter = asyncio.create_task(Lock(pipelined, name).acquire())
+        await enrolled(other, name)
+        await other.zadd(f"arp:{{{name}}}:waiters", {"arp:inbox:of-the-dead": 0})
+        assert await held.release()
+        async with asyncio.timeout(0.4):
+            lease = await waiter
+    assert await lease.release()
+
+
+async def test_a_waiter_looks_for_itself(pipelined: Redis, url: str, name: str) -> None:
+    """A lock that was freed without a word is found within a second, however long its lease would have been."""
+    async with connect(url) as other:
+        held = await Lock(other, name, lease=60).acquire()
+        waiter = asyncio.create_task(Lock(pipelined, name).acquire())
+        await enrolled(other, name)
+        await other.delete(f"arp:{{{name}}}:lock")
+        async with asyncio.timeout(1.5):
+            assert await (await waiter).release()
+        assert not await held.release()
+
+
 async def test_a_lock_goes_to_a_client_that_waits_longer(pipelined: Redis, url: str, name: str) -> None:
     """A release gives the lock to the next task of its own client only if no other client has waited longer."""
     async with connect(url) as other:
@@ -684,10 +709,10 @@ async def test_an_heir_that_gave_up_does_not_keep_the_lock(pipelined: Redis, nam
 async def test_scripts_may_be_flushed_at_any_time(redis: Redis, name: str) -> None:
     """Under an endless SCRIPT FLUSH every acquisition, renewal and release works."""
     lock = Lock(redis, name, lease=0.3)
-    counter = 0
+    counter, ended = 0, False
 
     async def flush() -> None:
-        while True:
+        while not ended:  # redis-py may swallow a cancellation
             await redis.script_flush()
             await asyncio.sleep(0.001)
 
@@ -701,8 +726,8 @@ async def test_scripts_may_be_flushed_at_any_time(redis: Redis, name: str) -> No
 
     flushing = asyncio.create_task(flush())
     await asyncio.gather(*[work() for _ in range(10)])
-    flushing.cancel()
-    await asyncio.wait([flushing])
+    ended = True
+    await flushing
     assert counter == 100
     await gone(redis, name)
 

@@ -396,6 +396,28 @@ async def test_a_release_that_is_cancelled_in_a_black_hole_ends(
         assert releasing.cancelled()
 
 
+async def test_a_waiter_that_is_cancelled_ends_at_once(
+    own_server: EmbeddedServer, name: str, make: Callable[..., Any]
+) -> None:
+    """Also when the network swallows everything, the undo included, which follows when it does not any more."""
+    async with (
+        FaultProxy(own_server.host, own_server.port) as proxy,
+        connect(proxy.url) as redis,
+        connect(own_server.url) as direct,
+    ):
+        held = await make(direct, name, lease=60).acquire()
+        waiter = asyncio.create_task(make(redis, name, lease=60).acquire())
+        await eventually(lambda: len(link_of(redis).companion(Waiting)) == 1)
+        proxy.black_hole()
+        waiter.cancel()
+        async with asyncio.timeout(0.3):
+            await asyncio.wait([waiter])
+        assert waiter.cancelled()
+        proxy.heal()
+        assert await held.release()
+        await nothing_is_left(direct, name)
+
+
 async def test_asking_again_is_a_whole_lease(own_server: EmbeddedServer, name: str, make: Callable[..., Any]) -> None:
     """A lock whose first reply was lost lives on the server, after it was asked for again, as long as it is valid."""
     async with (
@@ -404,12 +426,15 @@ async def test_asking_again_is_a_whole_lease(own_server: EmbeddedServer, name: s
         connect(own_server.url) as direct,
     ):
         await (await make(redis, name, lease=10).acquire()).release()
-        fault = Fault("cut_after", is_evalsha)
-        proxy.add(fault)
-        proxy.refuse()
+        proxy.black_hole(requests=False)
         asking = asyncio.create_task(make(redis, name, lease=10).acquire())
-        await eventually(lambda: proxy.struck[fault] == 1)
+
+        async def given() -> bool:
+            return bool(await leftovers(direct, name))
+
+        await eventually(given)
         await asyncio.sleep(0.1)  # the lease that was given runs
+        await proxy.cut_all()
         proxy.heal()
         lease = await asking
         assert max([await direct.pttl(key) for key in await leftovers(direct, name)]) >= lease.valid_for * 1000 - 10

@@ -253,6 +253,18 @@ async def test_downgrade_leaves_no_gap(pipelined: Redis, name: str) -> None:
     await nothing_is_left(pipelined, name)
 
 
+async def test_a_waiting_writer_does_not_come_into_a_downgrade(pipelined: Redis, name: str) -> None:
+    """With nobody but a writer in the line, the downgrade does not let it in beside the reader."""
+    lock = ReadWriteLock(pipelined, name)
+    writing = await lock.write().acquire()
+    (waiter,) = await line_up(pipelined, name, lock, "w")
+    reading = await lock.downgrade(writing)
+    assert await lock.owner() is None
+    assert not waiter.done()
+    assert await reading.release()
+    assert await (await waiter).release()
+
+
 async def test_upgrade_goes_before_who_waits(pipelined: Redis, name: str) -> None:
     """A reader becomes the writer when the other readers have left, before a writer that waited longer."""
     lock = ReadWriteLock(pipelined, name)

@@ -19,6 +19,7 @@ from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import EmbeddedServer, embedded_servers
 from aioredis_patterns.errors import LockLostError, LockTimeoutError, OutcomeUnknownError
 from aioredis_patterns.locks import Redlock
+from tests.locks.test_mutex_contract import is_evalsha
 from tests.support.faults import Fault, FaultProxy
 from tests.support.waiting import eventually
 
@@ -78,8 +79,8 @@ async def known_everywhere(five: Sequence[Redis], name: str) -> None:
 
 async def test_every_server_has_the_lock(five: list[Redis], name: str) -> None:
     """What is held has the same token on every server, 1 % and 2 ms of the lease are not counted, and nothing stays."""
-    async with Redlock(five, name, lease=10) as lease:
-        assert 9 < lease.valid_for <= 10 * 0.99 - 0.002
+    async with Redlock(five, name, lease=100) as lease:
+        assert 98 < lease.valid_for <= 100 * 0.99 - 0.002
 
         async def everywhere() -> bool:
             return await holders(five, name) == [lease.token] * 5
@@ -320,18 +321,70 @@ async def test_extending_needs_a_majority(servers: list[EmbeddedServer], five: l
         assert not await lease.release()
 
 
-async def test_a_majority_slower_than_the_lease_grants_nothing(servers: list[EmbeddedServer], name: str) -> None:
-    """Votes that took as long as the lease are worth nothing, and are taken back."""
+@contextlib.asynccontextmanager
+async def behind_proxies(servers: list[EmbeddedServer]) -> AsyncIterator[tuple[list[FaultProxy], list[Redis]]]:
+    """Proxies of three servers, and clients that reach them through these and are connected."""
     async with contextlib.AsyncExitStack() as stack:
         proxies = [await stack.enter_async_context(proxy_of(server)) for server in servers[:3]]
         three = [await stack.enter_async_context(connect(proxy.url)) for proxy in proxies]
-        direct = [await stack.enter_async_context(connect(server.url)) for server in servers[:3]]
-        await (await Redlock(three, name).acquire()).release()
+        await (await Redlock(three, "warm").acquire()).release()
+        yield proxies, three
+
+
+async def test_a_majority_slower_than_the_lease_grants_nothing(
+    servers: list[EmbeddedServer], five: list[Redis], name: str
+) -> None:
+    """Votes that took as long as the lease are worth nothing, and are taken back."""
+    async with behind_proxies(servers) as (proxies, three):
         for proxy in proxies:
-            proxy.delay(0.012, 0.012)
+            proxy.delay(0.012, 0.012, requests=False)
         with pytest.raises(UNREACHABLE):
-            await Redlock(three, name, lease=0.02).acquire(timeout=0.3)
-        await free_everywhere(direct, name)
+            await Redlock(three, name, lease=0.024).try_acquire()
+        with pytest.raises(UNREACHABLE):
+            await Redlock(three, name, lease=0.024).acquire(timeout=0.3)
+        await free_everywhere(five, name)
+
+
+async def test_a_renewal_slower_than_the_lease_is_none(servers: list[EmbeddedServer], name: str) -> None:
+    """A majority that confirmed an extension after its end has extended nothing, and the caller is told."""
+    async with behind_proxies(servers) as (proxies, three):
+        lease = await Redlock(three, name, lease=10, renew=False).acquire()
+        for proxy in proxies:
+            proxy.delay(0.06, 0.06, requests=False)
+        with pytest.raises(UNREACHABLE):
+            await lease.extend(0.05)
+        assert lease.lost
+
+
+async def test_a_server_has_a_small_part_of_the_lease(
+    servers: list[EmbeddedServer], five: list[Redis], name: str
+) -> None:
+    """When a majority is silent, trying ends after 8 % of the lease, in which every server was waited for."""
+    await known_everywhere(five, name)
+    for server in servers[:3]:
+        server.pause()
+    started = time.monotonic()
+    with pytest.raises(UNREACHABLE):
+        await Redlock(five, name, lease=5).try_acquire()
+    assert 0.39 <= time.monotonic() - started < 1
+    for server in servers[:3]:
+        server.resume()
+
+
+async def test_a_server_that_was_cut_off_is_freed_when_it_is_back(
+    servers: list[EmbeddedServer], five: list[Redis], name: str
+) -> None:
+    """A vote whose answer was lost with the connection is taken back as soon as there is another, within the lease."""
+    async with behind_proxies(servers) as (proxies, three):
+        for proxy in proxies:
+            proxy.add(Fault("cut_after", is_evalsha))
+            proxy.refuse()
+        with pytest.raises(UNREACHABLE):
+            await Redlock(three, name, lease=3600).acquire(timeout=0.3)
+        assert any(await holders(five, name))
+        for proxy in proxies:
+            proxy.heal()
+        await free_everywhere(five, name)
 
 
 async def test_cancelled_at_any_moment_nothing_is_left(five: list[Redis], servers: list[Any], name: str) -> None:

@@ -249,6 +249,7 @@ async def test_it_grows_and_shrinks_while_it_is_used(pipelined: Redis, url: str,
         assert await second.release()
         assert await third.release()
         assert await semaphore.available() == 2
+    assert await pipelined.pttl(f"arp:{{{name}}}:size") == -1
     await pipelined.delete(f"arp:{{{name}}}:size")
 
 
