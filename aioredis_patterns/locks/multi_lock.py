@@ -69,7 +69,7 @@ class MultiLock(Entering[Lease]):
         max_hold: Seconds after which it is renewed no more, and so is lost.
         on_lost: What happens when the lease is lost, as with `Lock`.
         on_event: Told of what happens, see `aioredis_patterns.events`.
-        prefix: First part of the keys; that of the `Lock`s which it shall exclude.
+        prefix: First part of the keys; that of the locks which it shall exclude.
 
     Raises:
         ValueError, TypeError: An argument makes no sense.

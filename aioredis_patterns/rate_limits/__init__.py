@@ -25,8 +25,9 @@ And around a limit:
 
 `parse_limit` reads "100/minute; burst=20".
 
-All of them answer `hit`, `peek`, `refund` and `reset` with one script call. `acquire` waits its turn in order; a
-`CompositeLimit` and a `Quota` have none. A `ConcurrencyLimit` gives slots, which are held for a while.
+All of them answer `hit`, `peek`, `refund` and `reset` with one script call. `acquire` waits its turn in order, in a
+`CompositeLimit` in that of one client's callers; a `Quota` has none. A `ConcurrencyLimit` gives slots, which are held
+for a while.
 """
 
 from __future__ import annotations
