@@ -364,9 +364,9 @@ async def test_acquire_gives_up(redis: Redis, name: str) -> None:
     ]
     limit = CompositeLimit(redis, name, parts)
     assert await limit.acquire()
-    for cost, wait in ((2, HOUR / 2), (10, inf)):
+    for cost, timeout, wait in ((2, 5, HOUR / 2), (10, 5, inf), (10, None, inf)):
         with pytest.raises(RateLimitExceededError) as raised:
-            await limit.acquire(cost=cost, timeout=5)
+            await asyncio.wait_for(limit.acquire(cost=cost, timeout=timeout), 10)
         assert raised.value.retry_after == pytest.approx(wait, abs=60)
     first = asyncio.create_task(limit.acquire(cost=2))
     await asyncio.sleep(0)
@@ -391,3 +391,14 @@ async def test_a_cancelled_acquire_gives_back(pipelined: Redis, name: str) -> No
         (answer,) = await asyncio.gather(task, return_exceptions=True)
         admitted += not isinstance(answer, BaseException)
     assert (await limit.peek()).remaining == 1000 - admitted
+
+
+async def test_an_acquire_is_counted_at_most_once(server: EmbeddedServer, name: str) -> None:
+    """Who acquires and loses the reply is told so, is not counted again, and leaves the line to the next."""
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:
+        limit = CompositeLimit(redis, name, of_all_kinds(redis, name, 5))
+        await limit.acquire()
+        proxy.add(Fault("cut_after", "EVALSHA"))
+        with pytest.raises(OutcomeUnknownError):
+            await limit.acquire()
+        assert (await limit.acquire(timeout=5)).remaining == 2
