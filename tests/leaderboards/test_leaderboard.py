@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import EmbeddedServer, embedded_cluster
 from aioredis_patterns.errors import OutcomeUnknownError
-from aioredis_patterns.leaderboards import Leaderboard, RankedMember
+from aioredis_patterns.leaderboards import Leaderboard, PeriodicLeaderboard, RankedMember
 from tests.support.faults import Fault, FaultProxy
 
 SCORES = {"ada": 30, "bob": 20, "cy": 20, "dee": 10}
@@ -284,3 +285,17 @@ async def test_boards_work_in_a_cluster() -> None:
             copy = await board.snapshot(ttl=60)
             assert await copy.top(9) == await board.top(9)
             assert await board.rank("dee") == 3
+            with pytest.raises(RedisError, match="slot"):
+                await boards[0].merge([board, boards[1], boards[2]])
+
+
+async def test_periods_work_in_a_cluster() -> None:
+    """The boards of all periods of a game are in one slot, so they are written together there too, and kept."""
+    async with embedded_cluster(masters=3, replicas=0) as cluster, connect(cluster.url) as redis:
+        for number in range(6):
+            game = PeriodicLeaderboard(redis, f"game{number}", ties="first")
+            assert await game.increment("ada", 2) == 2.0
+            assert await game.submit("bob", 1)
+            for period in ("daily", "weekly", "all"):
+                assert [row.member for row in await game.board(period).top(9)] == ["ada", "bob"]
+            assert await (await game.archive("weekly", ttl=60)).size() == 0
