@@ -299,11 +299,11 @@ async def test_cancelled_claims_strand_nothing(pipelined: Redis, name: str, make
     """However often claims are cancelled at any moment, every message is still there, with no attempt charged."""
     queue = make(pipelined, name)
     chance = random.Random(6)
-    claims = [asyncio.create_task(queue.claim(timeout=5)) for _ in range(300)]
+    claims = [asyncio.create_task(queue.claim(timeout=5)) for _ in range(1500)]
     puts = [asyncio.create_task(queue.put(number)) for number in range(100)]
-    for claim in chance.sample(claims, 300):
+    for claim in chance.sample(claims, 1500):
         claim.cancel()
-        await asyncio.sleep(chance.choice((0, 0, 0.0005)))
+        await asyncio.sleep(chance.choice((0, 0, 0, 0, 0.0005)))
     await asyncio.gather(*puts)
     done = await asyncio.gather(*claims, return_exceptions=True)
     held = [result for result in done if result is not None and not isinstance(result, BaseException)]
