@@ -49,7 +49,12 @@ LONG = {
     ("flags/feature_flags.py", "set"): "a line for each of its options, twice",
     ("locks/lock.py", "__init__"): "a line for each of its options, twice",
     ("locks/redlock.py", "__init__"): "a line for each of its options, twice",
+    ("rate_limits/fixed_window.py", "__init__"): "a line for each of its options, twice",
     ("rate_limits/gcra.py", "__init__"): "a line for each of its options, twice",
+    ("rate_limits/leaky_bucket.py", "__init__"): "a line for each of its options, twice",
+    ("rate_limits/limiter.py", "__init__"): "a line for each of its options, twice",
+    ("rate_limits/sliding_log.py", "__init__"): "a line for each of its options, twice",
+    ("rate_limits/sliding_window.py", "__init__"): "a line for each of its options, twice",
     ("rate_limits/token_bucket.py", "__init__"): "a line for each of its options, twice",
     ("sessions/store.py", "__init__"): "a line for each of its options, twice",
 }

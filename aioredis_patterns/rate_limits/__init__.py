@@ -18,7 +18,7 @@ And around a limit:
 
 | I want | take |
 |---|---|
-| an answer in 50 ms when Redis hangs: everything passes, nothing, or this process's share | `Fallback` |
+| an answer in 50 ms when Redis hangs: everything passes, nothing, or this process's share | `on_error`, `Fallback` |
 | to see whom a new limit would deny, before it does | `Shadow` |
 | 500,000 decisions a second for a subject that is too busy to ask the server each time | `LocalLease` |
 | those who run into it again and again to be locked out | `Bans` |

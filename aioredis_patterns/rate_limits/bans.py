@@ -9,12 +9,14 @@ from redis.exceptions import RedisError
 
 from aioredis_patterns._core.durations import period_us
 from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.stored import stored_texts
 from aioredis_patterns.errors import OutcomeUnknownError
 from aioredis_patterns.types import KeyPart, Seconds
 
+from .counts import check_count
 from .decision import Decision
 from .kinds import FRAGMENTS, HITS, PEEKS, told_of
-from .limiter import Limiter, check_count
+from .limiter import Limiter
 
 __all__ = ("Ban", "Bans")
 
@@ -165,8 +167,8 @@ class Bans:
             redis.exceptions.RedisError: Redis failed.
         """
         rows = await self._call(_BANNED, self._keys.key("banned"), check_count(most, "most"))
-        pairs = zip(rows[::2], rows[1::2], strict=True)
-        return [Ban(subject.decode() or None, left / _SECOND) for subject, left in pairs]
+        pairs = zip(stored_texts(rows[::2], "a ban"), rows[1::2], strict=True)
+        return [Ban(subject or None, left / _SECOND) for subject, left in pairs]
 
     async def _list(self, subject: KeyPart | None, left_us: int) -> None:
         try:

@@ -18,9 +18,10 @@ from aioredis_patterns.errors import PatternError, RateLimitExceededError
 from aioredis_patterns.events import LimitDecided, emit
 from aioredis_patterns.types import AnyRedis, EventHook, KeyPart, Seconds
 
+from .counts import check_count
 from .decision import Decision
 from .kinds import FRAGMENTS, HITS, PEEKS, REFUNDS, Part, capacity_of, states_of, told_of
-from .limiter import Limiter, check_count
+from .limiter import Limiter
 from .lines import Lines
 from .quota import Quota
 
@@ -59,8 +60,9 @@ class CompositeLimit:
     The limit of the promise. In a cluster one script reaches one slot, so a composite keeps a state of its own there,
     all of it in the slot of its name: hits on the parts alone do not count. One name is one node's load; `within`
     spreads it, a tenant for each slot, and then every part counts for each tenant apart, so all subjects should be
-    inside of their tenant. A part's own deadline and hooks are not used here, and a denied hit counts in no part, also
-    where one has `count_denied`. `acquire` keeps the order of the callers of one client; those of several clients race.
+    inside of their tenant. A part's own deadline, `on_error` and hooks are not used here, and a denied hit counts in no
+    part, also where one has `count_denied`. `acquire` keeps the order of the callers of one client; those of several
+    clients race.
 
     The cost. One round trip. The server works as for a peek and a hit of each part, and keeps what the parts keep.
 

@@ -21,8 +21,8 @@ from aioredis_patterns.errors import PatternError, RateLimitExceededError
 from aioredis_patterns.events import LimitDecided, emit
 from aioredis_patterns.types import AnyRedis, EventHook, KeyPart, Seconds
 
+from .counts import check_count
 from .decision import Decision
-from .limiter import check_count
 
 __all__ = ("ConcurrencyLimit", "Slot")
 

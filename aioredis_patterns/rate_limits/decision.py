@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
-__all__ = ("Deciding", "Decision", "Source")
+__all__ = ("Deciding", "Decision", "Outcome", "Source", "outcome_of")
 
 Source: TypeAlias = Literal["redis", "lease", "local", "open", "closed", "shadow", "ban"]
 """Where a decision comes from: `redis` from the limit itself; the others from what was put around it.
 
-`lease` from tokens that this process holds; `local`, `open` and `closed` from a `Fallback`, as Redis failed; `shadow`
-was a denial that a `Shadow` let pass; `ban` from a ban.
+`lease` from tokens that this process holds; `local`, `open` and `closed` from what stands in for Redis when it fails
+(`on_error`); `shadow` was a denial that a `Shadow` let pass; `ban` from a ban.
 """
+
+Outcome: TypeAlias = Literal["allowed", "denied", "error_open", "error_closed"]
+"""What hooks are told of a decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +60,12 @@ class Deciding(Protocol):
     async def peek(self, subject: Any = None, cost: Any = 1) -> Decision:
         """Say what a hit would be answered."""
         ...
+
+
+def outcome_of(decision: Decision) -> Outcome:
+    """What hooks are told of this decision."""
+    if decision.source == "open":
+        return "error_open"
+    if decision.source == "closed":
+        return "error_closed"
+    return "allowed" if decision.allowed else "denied"

@@ -9,7 +9,9 @@ from aioredis_patterns._core.keys import PREFIX
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
-from .limiter import Limiter, backlog_that_fits, check_count, rate_in_shares
+from .counts import backlog_that_fits, check_count, rate_in_shares
+from .guard import OnError
+from .limiter import Limiter
 
 __all__ = ("LeakyBucket",)
 
@@ -45,6 +47,10 @@ class LeakyBucket(Limiter):
         burst: Units that the bucket holds, and so how many can wait; `limit` when None.
         count_denied: Count denied hits too, as far as the limit goes: who never pauses stays denied.
         deadline: Seconds that one call to Redis may take; the client's own when None.
+        on_error: What a hit, peek or acquire does when Redis fails or is silent: "raise", admit everything ("open"),
+            admit nothing ("closed"), or admit this process's share of the limit ("local"); see `Fallback`.
+        budget: Seconds that such a check may take; 0.05 when None, and without end for "raise".
+        share: For "local", this process's part of the limit: 1 divided by the number of processes.
         on_event: Told of every decision.
         prefix: First part of every key.
 
@@ -76,6 +82,9 @@ class LeakyBucket(Limiter):
         burst: int | None = None,
         count_denied: bool = False,
         deadline: Seconds | None = None,
+        on_error: OnError = "raise",
+        budget: Seconds | None = None,
+        share: float = 1.0,
         on_event: EventHook | None = None,
         prefix: str = PREFIX,
     ) -> None:
@@ -88,6 +97,7 @@ class LeakyBucket(Limiter):
             arguments=(gain, unit, self.burst, backlog_that_fits(0, self.burst, unit)),
             count_denied=count_denied,
             deadline=deadline,
+            outage=(on_error, budget, share),
             on_event=on_event,
             prefix=prefix,
         )

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from math import gcd, inf
-from operator import index
-from typing import Any, ClassVar, Final, Literal
+from functools import partial
+from math import inf
+from typing import Any, ClassVar, Final
 
 from redis.exceptions import RedisError
 
 from aioredis_patterns._core.durations import deadline_seconds, timeout_seconds
 from aioredis_patterns._core.keys import Keys
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns._core.tasks import shielded
-from aioredis_patterns.errors import PatternError, RateLimitExceededError
+from aioredis_patterns._core.tasks import background, shielded
+from aioredis_patterns.errors import OutcomeUnknownError, PatternError, RateLimitExceededError
 from aioredis_patterns.events import LimitDecided, emit
 from aioredis_patterns.types import AnyRedis, EventHook, KeyPart, Seconds
 
-from .decision import Decision
+from .counts import check_count
+from .decision import Decision, outcome_of
+from .guard import BUDGET, Guard, OnError
+from .local_share import LocalShare
 
-__all__ = ("Limiter", "backlog_that_fits", "check_count", "periods_ahead", "rate_in_shares")
+__all__ = ("Limiter",)
 
 _RESET: Final = Script(__package__, "limiter_reset", repeatable=True)
 _CANCEL: Final = Script(__package__, "limiter_cancel")
 
-_EXACT: Final = 2**53  # whole numbers below it are exact in a script
 _SECOND: Final = 1_000_000
-_BACKLOG: Final = 10_000
 _GIVING_BACK: Final = 5.0  # seconds that a cancelled caller waits for it at most
 
 
@@ -37,7 +38,8 @@ class Limiter:
     share their state, also while they disagree about the limit.
 
     A call whose reply was lost is not repeated, as it might count twice; it raises `OutcomeUnknownError`. `peek` and
-    `reset` are repeated.
+    `reset` are repeated. With `on_error` other than "raise", `hit`, `peek` and `acquire` answer within `budget`
+    instead, as `Fallback` describes it, and `decision.source` says so.
 
     Example:
         >>> async def admit(limiter: Limiter, user: str) -> bool:
@@ -47,7 +49,7 @@ class Limiter:
     """
 
     __slots__ = (
-        *("_arguments", "_capacity", "_charged", "_deadline", "_keys", "_on_event", "_redis"),
+        *("_arguments", "_capacity", "_charged", "_deadline", "_guard", "_keys", "_on_event", "_redis"),
         *("limit", "name", "period"),
     )
 
@@ -71,6 +73,7 @@ class Limiter:
         arguments: tuple[int, ...],
         count_denied: bool,
         deadline: Seconds | None,
+        outage: tuple[OnError, Seconds | None, float],
         on_event: EventHook | None,
         prefix: str,
     ) -> None:
@@ -84,6 +87,7 @@ class Limiter:
         self._charged = (b"1",) if count_denied else ()
         self._deadline = None if deadline is None else deadline_seconds(deadline)
         self._on_event = on_event
+        self._guard = self._guarded(*outage)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}: {self.limit} per {self.period:g} s>"
@@ -107,7 +111,11 @@ class Limiter:
         units = self._units(cost)
         if not units:
             return await self.peek(subject, 0)
-        decision = await self._ask(self._hit, subject, units, *self._charged)
+        if self._guard is None:
+            decision = await self._ask(self._hit, subject, units, *self._charged)
+        else:
+            ask = partial(self._ask, self._hit, subject, units, *self._charged)
+            decision = await self._guard.decide(ask, subject, units)
         if self._on_event is not None:
             self._tell(self._on_event, decision)
         return decision
@@ -123,7 +131,10 @@ class Limiter:
             TypeError, ValueError: As in `hit`.
             redis.exceptions.RedisError: Redis failed.
         """
-        return await self._ask(self._peek, subject, self._units(cost))
+        units = self._units(cost)
+        if self._guard is None:
+            return await self._ask(self._peek, subject, units)
+        return await self._guard.decide(partial(self._ask, self._peek, subject, units), subject, units, takes=False)
 
     async def refund(self, subject: KeyPart | None = None, cost: int = 1) -> Decision:
         """Give back what a hit consumed, and say what the same hit would be answered now. One round trip.
@@ -157,7 +168,8 @@ class Limiter:
 
         Each caller reserves its turn when it calls and then only sleeps, so waiting costs one round trip however long
         it takes, and nobody overtakes but by milliseconds. A caller that is cancelled gives its turn back if it is
-        still the last in line, or equal to the last; an earlier turn goes unused.
+        still the last in line, or equal to the last; an earlier turn goes unused. While Redis fails there is no line:
+        with `on_error`, who is not admitted in its place asks again after `retry_after`.
 
         Args:
             subject: Who is limited.
@@ -170,24 +182,43 @@ class Limiter:
                 admitted. It is raised at once.
         """
         units = self._units(cost)
-        patience = -1 if timeout is None else round(timeout_seconds(timeout) * _SECOND)
-        key = self._keys.key(self._part, subject)
-        call = self._reserve(self._redis, key, *self._arguments, units, patience, deadline=self._deadline)
-        reservation = asyncio.ensure_future(call)
-        try:
-            allowed, remaining, wait, reset, *_ = await asyncio.shield(reservation)
-            if allowed:
-                await asyncio.sleep(wait / _SECOND)
-        except asyncio.CancelledError:
-            await shielded(self._give_back(reservation, key), _GIVING_BACK)
-            raise
-        retry, reset = (0, reset - wait) if allowed else (wait, reset)
-        decision = self._decision((allowed, remaining, retry, reset))
+        left = None if timeout is None else timeout_seconds(timeout)
+        while not (decision := await self._turn(subject, units, left)).allowed:
+            wait = decision.retry_after
+            if decision.source == "redis" or wait == inf or (left is not None and wait > left):
+                break
+            await asyncio.sleep(wait)
+            left = None if left is None else left - wait
         if self._on_event is not None:
             self._tell(self._on_event, decision)
         if not decision:
             raise RateLimitExceededError(self.name, decision.retry_after)
         return decision
+
+    async def _turn(self, subject: KeyPart | None, units: int, left: float | None) -> Decision:
+        """Stand in line and wait; or what stands in for Redis, at once."""
+        patience = -1 if left is None else round(left * _SECOND)
+        if self._guard is None:
+            return await self._reserved(subject, units, patience)
+        return await self._guard.decide(partial(self._reserved, subject, units, patience), subject, units)
+
+    async def _reserved(self, subject: KeyPart | None, units: int, patience: int) -> Decision:
+        key = self._keys.key(self._part, subject)
+        call = self._reserve(self._redis, key, *self._arguments, units, patience, deadline=self._deadline)
+        reservation = asyncio.ensure_future(call)
+        try:
+            reply = asyncio.shield(reservation)
+            allowed, remaining, wait, reset, *_ = await (reply if self._guard is None else self._guard.bounded(reply))
+            if allowed:
+                await asyncio.sleep(wait / _SECOND)
+        except asyncio.CancelledError:
+            await shielded(self._give_back(reservation, key), _GIVING_BACK)
+            raise
+        except OutcomeUnknownError:
+            background(self._give_back(reservation, key), name="redis turn given back")
+            raise
+        retry, reset = (0, reset - wait) if allowed else (wait, reset)
+        return self._decision((allowed, remaining, retry, reset))
 
     async def _give_back(self, reservation: asyncio.Future[Any], key: str) -> None:
         """Undo a reservation whose caller is gone; where Redis does not answer, its turn goes unused."""
@@ -200,7 +231,8 @@ class Limiter:
 
     async def _ask(self, script: Script, subject: KeyPart | None, *told: int | bytes) -> Decision:
         key = self._keys.key(self._part, subject)
-        return self._decision(await script(self._redis, key, *self._arguments, *told, deadline=self._deadline))
+        reply = script(self._redis, key, *self._arguments, *told, deadline=self._deadline)
+        return self._decision(await (reply if self._guard is None else self._guard.bounded(reply)))
 
     def _units(self, cost: int) -> int:
         """The cost, checked; all that is above the capacity is as impossible as one above it."""
@@ -214,47 +246,10 @@ class Limiter:
         return Decision(allowed == 1, self._capacity, remaining, retry_after, reset / _SECOND, self.name)
 
     def _tell(self, hook: EventHook, decision: Decision) -> None:
-        outcome: Literal["allowed", "denied"] = "allowed" if decision.allowed else "denied"
-        emit(hook, LimitDecided(pattern=type(self).__name__, name=self.name, outcome=outcome))
+        emit(hook, LimitDecided(pattern=type(self).__name__, name=self.name, outcome=outcome_of(decision)))
 
-
-def check_count(value: int, name: str, least: int = 1) -> int:
-    """The whole number that is counted with.
-
-    Raises:
-        TypeError: No int; a fraction would be rounded by guesswork.
-        ValueError: Too small.
-    """
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be an int, not {value!r}")
-    try:
-        number = index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an int, not {value!r:.80}") from None
-    if number < least:
-        raise ValueError(f"{name} must be {least} or more, not {number}")
-    return number
-
-
-def backlog_that_fits(backlog: int | None, capacity: int, unit: int) -> int:
-    """The backlog that was asked for, or one that fits, where a script counts `unit` shares for each of its units.
-
-    Raises:
-        ValueError: More than a script can count exactly.
-    """
-    room = (_EXACT - 1) // unit - capacity - 1
-    wanted = max(min(_BACKLOG, room), 0) if backlog is None else check_count(backlog, "backlog", least=0)
-    if wanted > room:
-        raise ValueError(f"a limit of {capacity}, a backlog of {wanted} and this period cannot be counted exactly")
-    return wanted
-
-
-def rate_in_shares(limit: int, period_us: int) -> tuple[int, int]:
-    """A rate as two whole numbers without a common divisor: shares per microsecond, and shares per unit of cost."""
-    divisor = gcd(limit, period_us)
-    return limit // divisor, period_us // divisor
-
-
-def periods_ahead(backlog: int | None, limit: int) -> int:
-    """How many further periods so many units take."""
-    return -(-(_BACKLOG if backlog is None else check_count(backlog, "backlog", least=0)) // limit)
+    def _guarded(self, on_error: OnError, budget: Seconds | None, share: float) -> Guard | None:
+        if on_error == "raise" and budget is None:
+            return None
+        local = LocalShare(self.name, self._capacity, self.limit / self.period, share) if on_error == "local" else None
+        return Guard(self._redis, self.name, on_error, BUDGET if budget is None else budget, local)

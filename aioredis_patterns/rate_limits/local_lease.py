@@ -10,9 +10,9 @@ from typing import Final, final
 from aioredis_patterns._core.durations import timeout_seconds
 from aioredis_patterns.types import KeyPart, Seconds
 
+from .counts import check_count
 from .decision import Deciding, Decision
 from .fixed_window import FixedWindow
-from .limiter import check_count
 
 __all__ = ("LocalLease",)
 

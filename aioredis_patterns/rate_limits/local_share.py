@@ -9,7 +9,6 @@ from typing import Final, final
 from aioredis_patterns.types import KeyPart
 
 from .decision import Decision
-from .limiter import Limiter
 
 __all__ = ("LocalShare",)
 
@@ -24,20 +23,22 @@ class LocalShare:
     subjects asked for last are remembered; one that is not has its whole share.
 
     Args:
-        limiter: The limit whose share it is.
-        share: How much of it, above 0 and up to 1.
+        name: The name of the limit whose share it is.
+        most: What that limit admits at once.
+        rate: Units that it admits per second.
+        share: How much of it is this process's, above 0 and up to 1.
     """
 
     __slots__ = ("_capacity", "_most", "_name", "_rate", "_share", "_states")
 
-    def __init__(self, limiter: Limiter, share: float) -> None:
+    def __init__(self, name: str, most: int, rate: float, share: float) -> None:
         if not 0 < share <= 1:
             raise ValueError(f"share must be above 0 and up to 1, not {share!r}")
-        self._name = limiter.name
+        self._name = name
         self._share = share
-        self._most = limiter._capacity  # noqa: SLF001
-        self._capacity = self._most * share
-        self._rate = limiter.limit * share / limiter.period
+        self._most = most
+        self._capacity = most * share
+        self._rate = rate * share
         self._states: dict[KeyPart | None, tuple[float, float]] = {}
 
     def learn(self, subject: KeyPart | None, decision: Decision) -> None:

@@ -15,8 +15,8 @@ from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.events import LimitDecided, emit
 from aioredis_patterns.types import AnyRedis, EventHook, KeyPart, Seconds
 
+from .counts import backlog_that_fits, check_count
 from .decision import Decision
-from .limiter import backlog_that_fits, check_count
 from .reservation import Reservation, Terms
 
 __all__ = ("Quota",)

@@ -20,8 +20,8 @@ from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.errors import PatternError, RateLimitExceededError
 from aioredis_patterns.types import AnyRedis
 
+from .counts import check_count
 from .decision import Decision
-from .limiter import check_count
 
 __all__ = ("Asking", "Reservation", "Terms")
 

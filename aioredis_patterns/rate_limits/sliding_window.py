@@ -9,7 +9,9 @@ from aioredis_patterns._core.keys import PREFIX
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
-from .limiter import Limiter, backlog_that_fits, check_count, periods_ahead
+from .counts import backlog_that_fits, check_count, periods_ahead
+from .guard import OnError
+from .limiter import Limiter
 
 __all__ = ("SlidingWindow",)
 
@@ -48,6 +50,10 @@ class SlidingWindow(Limiter):
         backlog: Units that may be reserved in advance, rounded up to whole windows and one more; 10,000 when None.
         count_denied: Count denied hits too, as far as the limit goes, so that they use the window up.
         deadline: Seconds that one call to Redis may take; the client's own when None.
+        on_error: What a hit, peek or acquire does when Redis fails or is silent: "raise", admit everything ("open"),
+            admit nothing ("closed"), or admit this process's share of the limit ("local"); see `Fallback`.
+        budget: Seconds that such a check may take; 0.05 when None, and without end for "raise".
+        share: For "local", this process's part of the limit: 1 divided by the number of processes.
         on_event: Told of every decision.
         prefix: First part of every key.
 
@@ -78,6 +84,9 @@ class SlidingWindow(Limiter):
         backlog: int | None = None,
         count_denied: bool = False,
         deadline: Seconds | None = None,
+        on_error: OnError = "raise",
+        budget: Seconds | None = None,
+        share: float = 1.0,
         on_event: EventHook | None = None,
         prefix: str = PREFIX,
     ) -> None:
@@ -90,6 +99,7 @@ class SlidingWindow(Limiter):
             arguments=(limit, length, (ahead + 1) * length if ahead else 0),
             count_denied=count_denied,
             deadline=deadline,
+            outage=(on_error, budget, share),
             on_event=on_event,
             prefix=prefix,
         )

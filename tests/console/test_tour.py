@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ import pytest
 from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.console.tour import (
     STEPS,
+    bans,
     caches,
     collections,
     composite,
@@ -54,6 +56,7 @@ PREFIX = re.compile(r"tour-[0-9a-f]{6}")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 DAYS = [meeting.Day(0, 3, [index] * 25) for index in range(PROCESSES)]
 LETTERS = [DeadLetter("id", -1, b"-1", {}, 3, "no", "", datetime.now(UTC), datetime.now(UTC))] * PROCESSES
+GUESSES = Counter({"admitted": 5, "redis": 2, "ban": 393})
 BOARD = [RankedMember("ada", 6.0, 1), RankedMember("bob", 3.0, 2)]
 USER = documents.Profile("Ada", 200, 200, "fine")
 DOCUMENT = {"seen": {str(number): True for number in range(1, 201)}, "empty": []}
@@ -209,6 +212,15 @@ async def test_a_tour_without_a_server_says_so(own_server: EmbeddedServer) -> No
         pytest.param(rate_limits.judge([0, 0, float("inf")], 3, 2), 1, id="nobody knows when to come back"),
         pytest.param(rate_limits.judge([0, 0, 90_000], 3, 2), 1, id="one is told to come back too late"),
         pytest.param(rate_limits.judge([0, 0], 3, 2), 1, id="a hit got no answer"),
+        pytest.param(bans.judge(GUESSES, ["mallory"], others=True, pardoned=True), 0, id="a good ban"),
+        pytest.param(
+            bans.judge(GUESSES + Counter({"admitted": 1}), ["mallory"], others=True, pardoned=True),
+            2,
+            id="a guess too many",
+        ),
+        pytest.param(bans.judge(GUESSES, [], others=True, pardoned=True), 1, id="a ban is not listed"),
+        pytest.param(bans.judge(GUESSES, ["mallory"], others=False, pardoned=True), 1, id="another one is kept out"),
+        pytest.param(bans.judge(GUESSES, ["mallory"], others=True, pardoned=False), 1, id="a pardon changed nothing"),
         pytest.param(composite.judge(500, {"a": 500}, {"a": 500, "b": 0}), 0, id="a good composite"),
         pytest.param(composite.judge(499, {"a": 499}, {"a": 499}), 1, id="one hit too few passed all parts"),
         pytest.param(composite.judge(500, {"a": 500}, {"a": 499, "b": 1}), 1, id="a part did not count a hit"),

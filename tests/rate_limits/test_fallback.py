@@ -50,7 +50,7 @@ async def test_a_redis_that_hangs_costs_the_budget_at_most(
     loop = asyncio.get_running_loop()
     async with connect(own_server.url) as redis:
         limiter = TokenBucket(redis, name, limit=100, period=HOUR)
-        guarded = Fallback(limiter, on_error=on_error, budget=0.05, share=0.5 if on_error == "local" else None)
+        guarded = Fallback(limiter, on_error=on_error, budget=0.05, share=0.5)
         await Fallback(limiter, on_error="raise", budget=10).hit()
         own_server.pause()
         times = []
@@ -117,7 +117,7 @@ async def test_the_local_share_is_warm(own_server: EmbeddedServer, name: str) ->
         limiter = TokenBucket(redis, name, limit=100, period=HOUR)
         guarded = Fallback(limiter, on_error="local", budget=0.05, share=0.5)
         await Fallback(limiter, on_error="raise", budget=10).hit("ada", 60)
-        guarded._local.learn("ada", await limiter.peek("ada"))  # type: ignore[union-attr]
+        guarded._guard.local.learn("ada", await limiter.peek("ada"))  # type: ignore[union-attr]
         await own_server.kill()
         assert await drain(guarded, "ada") == 20
         assert await drain(guarded, "bob") == 50
@@ -131,14 +131,13 @@ async def test_hits_through_it_keep_it_warm(pipelined: Redis, name: str) -> None
     guarded = Fallback(FixedWindow(pipelined, name, limit=10, period=HOUR), on_error="local", budget=10, share=1)
     for _ in range(4):
         await guarded.hit("ada")
-    assert guarded._local is not None
-    assert await drain(guarded._local, "ada") == 6
+    assert guarded._guard.local is not None
+    assert await drain(guarded._guard.local, "ada") == 6
 
 
 def test_a_share_keeps_its_part_of_the_rate(name: str) -> None:
     """In the long run a share admits its part, whatever a hit costs, and never what the limit never would."""
-    limiter = TokenBucket(connect("redis://localhost:1"), name, limit=10, period=1)
-    local = LocalShare(limiter, 0.25)
+    local = LocalShare(name, 10, 10, 0.25)
     assert local.decide(None, 11).retry_after == inf
     assert local.decide(None, 5).allowed
     decision = local.decide(None, 1)
@@ -150,15 +149,14 @@ def test_a_share_keeps_its_part_of_the_rate(name: str) -> None:
 
 def test_a_share_of_less_than_one_still_admits(name: str) -> None:
     """However small the share, a hit passes at some time."""
-    limiter = TokenBucket(connect("redis://localhost:1"), name, limit=2, period=HOUR)
-    local = LocalShare(limiter, 0.1)
+    local = LocalShare(name, 2, 2 / HOUR, 0.1)
     assert local.decide(None, 1).allowed
     assert local.decide(None, 1).retry_after == pytest.approx(5 * HOUR, abs=1)
 
 
 def test_a_share_remembers_so_many_subjects_only(name: str) -> None:
     """A flood of subjects costs bounded memory, and those asked for last are the ones remembered."""
-    local = LocalShare(TokenBucket(connect("redis://localhost:1"), name, limit=10, period=1000 * HOUR), 1)
+    local = LocalShare(name, 10, 0.01 / HOUR, 1)
     for number in range(20_000):
         local.decide(number, 10)
         assert bool(local.decide("busy", 1)) == (number < 10)
@@ -173,8 +171,7 @@ async def test_the_hook_hears_what_was_decided_without_redis(own_server: Embedde
         await own_server.kill()
         for on_error in ("open", "closed", "local"):
             limiter = FixedWindow(redis, name, limit=1, period=HOUR)
-            share = 1.0 if on_error == "local" else None
-            guarded = Fallback(limiter, on_error=on_error, budget=0.02, share=share, on_event=events.append)
+            guarded = Fallback(limiter, on_error=on_error, budget=0.02, on_event=events.append)
             for ask in (guarded.hit, guarded.peek, guarded.hit):
                 await ask()
     outcomes = ["error_open"] * 2 + ["error_closed"] * 2 + ["allowed", "denied"]
@@ -195,7 +192,6 @@ async def test_every_kind_of_limit_can_be_guarded(pipelined: Redis, name: str) -
     "options",
     [
         {"on_error": "ignore"},
-        {"on_error": "local"},
         {"on_error": "local", "share": 0},
         {"on_error": "local", "share": 1.5},
         {"on_error": "open", "budget": -1},
@@ -212,8 +208,7 @@ async def test_a_bad_cost_is_refused_also_without_redis(name: str, on_error: Any
     """What the limit would refuse is refused while the breaker keeps Redis from being asked, too."""
     async with connect("redis://localhost:1") as redis:
         limiter = FixedWindow(redis, name, limit=50, period=1)
-        share = 1.0 if on_error == "local" else None
-        guarded = Fallback(limiter, on_error=on_error, budget=0.02, share=share)
+        guarded = Fallback(limiter, on_error=on_error, budget=0.02)
         for _ in range(6):
             assert (await guarded.hit()).source == on_error
         for ask in (guarded.hit, guarded.peek):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from . import (
+    bans,
     caches,
     collections,
     composite,
@@ -39,6 +40,7 @@ STEPS: Final[tuple[Step, ...]] = (
     meeting.STEP,
     *rate_limits.STEPS,
     composite.STEP,
+    bans.STEP,
     concurrency.STEP,
     quota.STEP,
     caches.STEP,
