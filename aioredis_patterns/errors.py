@@ -25,6 +25,8 @@ library knows more: `OutcomeUnknownError` is not one of them, so no outer retry 
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = (
     "BarrierBrokenError",
     "CodecError",
@@ -44,7 +46,11 @@ __all__ = (
 
 
 class PatternError(Exception):
-    """Base of everything this library raises of its own."""
+    """Base of everything this library raises of its own. It can be copied and pickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is otherwise made anew from its message, which is not what the classes here are made from.
+        return Exception.__new__, (type(self), *self.args), self.__dict__
 
 
 class RefusedError(PatternError):

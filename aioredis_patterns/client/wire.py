@@ -111,6 +111,8 @@ class Wire(asyncio.BufferedProtocol):
         if decode:
             self.decoded.update(futures)
         self._transport.write(data)
+        if self._transport.is_closing():  # it failed at that; what comes behind is sent on another connection
+            self.writable = False
 
     def abort(self, reason: str, *, final: bool = False) -> None:
         """Drop the connection now; what was written and not answered is told so.

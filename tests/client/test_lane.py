@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections import Counter
 
@@ -47,6 +48,20 @@ async def test_closing_ends_a_read_under_way_and_sends_it_to_nobody(own_server: 
     with pytest.raises(RedisTimeoutError, match="closed"):
         await read
     assert (lane.statistics().connected, lane.statistics().connections) == (False, 1)
+
+
+async def test_what_was_not_written_is_sent_on_another_connection(server: EmbeddedServer, name: str) -> None:
+    """When a write fails, the commands that were to follow it in the same turn have a known outcome: they are done."""
+    async with connect(server.url) as redis:
+        await asyncio.gather(*[redis.ping() for _ in range(3)])  # so that the next ones wait for company
+        lane = lane_of(redis)
+        assert lane._wire is not None
+        lane._wire._transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        incremented = [lane.submit(pack_command(("INCR", name)), deadline) for deadline in (5, 6, 7, 8)]
+        first, *others = await asyncio.gather(*incremented, return_exceptions=True)
+        assert isinstance(first, Unanswered)
+        assert others == [1, 2, 3]
+        await redis.delete(name)
 
 
 async def test_closing_ends_a_read_between_two_attempts(server: EmbeddedServer, name: str) -> None:
