@@ -19,7 +19,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from aioredis_patterns.types import EventHook
+from aioredis_patterns.types import EventHook, ScriptOutcome
 
 __all__ = (
     "CacheLoaded",
@@ -162,7 +162,7 @@ class SessionTokenReused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconnected:
-    """A shared connection was lost and opened again.
+    """A shared connection was lost and opened again, for whoever needed it next.
 
     >>> Reconnected(attempts=3, duration=0.8)
     Reconnected(attempts=3, duration=0.8)
@@ -170,7 +170,7 @@ class Reconnected:
 
     #: How often it was tried, the successful time included.
     attempts: int
-    #: Seconds without a connection.
+    #: Seconds from the first of them until it stood: those that callers had to wait.
     duration: float
 
 
@@ -183,8 +183,9 @@ class ScriptCalled:
     """
 
     script: str
-    #: `reloaded`: the server had forgotten it and got its text again; `unknown`: its reply was lost.
-    outcome: Literal["ok", "reloaded", "error", "unknown"]
+    #: `reloaded`: the server had forgotten it and got its text again; `unknown`: its reply was lost; `cancelled`: its
+    #: caller waited no longer.
+    outcome: ScriptOutcome
     #: Seconds from the call to its end.
     duration: float
 

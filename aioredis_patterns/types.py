@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from redis.asyncio import Redis, RedisCluster
 
-__all__ = ("AnyRedis", "Claimed", "Codec", "EventHook", "KeyPart", "Seconds", "Source")
+__all__ = ("AnyRedis", "Claimed", "Codec", "EventHook", "KeyPart", "ScriptOutcome", "Seconds", "Source")
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -21,6 +21,9 @@ KeyPart: TypeAlias = str | int
 
 AnyRedis: TypeAlias = Redis | RedisCluster
 """Any redis-py asyncio client."""
+
+ScriptOutcome: TypeAlias = Literal["ok", "reloaded", "error", "unknown", "cancelled"]
+"""How the call of a script ended."""
 
 
 class Codec(Protocol[T]):

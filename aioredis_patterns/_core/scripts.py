@@ -6,6 +6,7 @@ caller: the call is repeated at once as EVAL, which is atomic and one trip, and 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from copy import copy
 from typing import Any
@@ -17,7 +18,9 @@ from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.lane import Lane, forget
 from aioredis_patterns.client.link import RECOVERABLE, Link, Request
 from aioredis_patterns.client.packing import pack_command
-from aioredis_patterns.types import AnyRedis, Seconds
+from aioredis_patterns.errors import OutcomeUnknownError
+from aioredis_patterns.events import ScriptCalled, emit
+from aioredis_patterns.types import AnyRedis, EventHook, ScriptOutcome, Seconds
 
 from .durations import deadline_seconds
 from .lua import new_source, read_source
@@ -91,6 +94,8 @@ class Script:
         """Call the script on a link that the caller has at hand."""
         lane = link.lease_lane(keys_and_args[0]) if self.lease else link.lane(keys_and_args[0])
         limit = lane.deadline if deadline is None else deadline_seconds(deadline)
+        if link.on_event is not None:
+            return await self._told(link.on_event, link, lane, limit, keys_and_args)
         if lane.full:
             limit = await lane.room(limit)
         packed = self._pack(keys_and_args)
@@ -100,6 +105,32 @@ class Script:
             return await future
         except (NoScriptError, *RECOVERABLE) as error:
             return await self._again(error, link, lane, keys_and_args, expires)
+
+    async def _told(
+        self, hook: EventHook, link: Link, lane: Lane, limit: float, keys_and_args: tuple[str | bytes | int, ...]
+    ) -> Any:
+        """The same call, of which the hook is told."""
+        started = link.loop.time()
+        outcome: ScriptOutcome = "error"
+        try:
+            if lane.full:
+                limit = await lane.room(limit)
+            future = lane.submit(self._pack(keys_and_args), limit)
+            expires = lane.expires
+            try:
+                reply, outcome = await future, "ok"
+            except (NoScriptError, *RECOVERABLE) as error:
+                reply = await self._again(error, link, lane, keys_and_args, expires)
+                outcome = "reloaded" if isinstance(error, NoScriptError) else "ok"
+        except OutcomeUnknownError:
+            outcome = "unknown"
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            emit(hook, ScriptCalled(script=self.name, outcome=outcome, duration=link.loop.time() - started))
+        return reply
 
     def _pack(self, keys_and_args: tuple[str | bytes | int, ...]) -> bytes:
         """Pack the EVALSHA; what is the same in every call is packed once, which halves the cost."""

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from redis.exceptions import RedisError
 
 from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.stored import Stored
 from aioredis_patterns._core.tasks import background
 from aioredis_patterns.errors import PatternError
 from aioredis_patterns.types import KeyPart
@@ -59,7 +60,8 @@ class Record:
     def __init__(self, part: str, data: bytes) -> None:
         self.part = part
         self.version = data[:16]
-        self.attempts = int(data[16:20])
+        with Stored("a write that waits"):
+            self.attempts = int(data[16:20])
         self._kind = data[20:22]
         self._content = data[22:]
 

@@ -78,8 +78,9 @@ def _links(redis: AnyRedis) -> dict[asyncio.AbstractEventLoop, Link]:
 def _attach(redis: AnyRedis) -> Link:
     owner = _owner(redis)
     deadline, lanes = getattr(redis, "deadline", DEADLINE), getattr(redis, "lanes", 1)
+    on_event = getattr(redis, "on_event", None)
     if isinstance(owner, RedisCluster):
-        link: Link = ClusterLink(owner, deadline=deadline, lanes=lanes)
+        link: Link = ClusterLink(owner, deadline=deadline, lanes=lanes, on_event=on_event)
     else:
         options = owner.connection_kwargs
         link = Link(
@@ -89,6 +90,7 @@ def _attach(redis: AnyRedis) -> Link:
             encoding=options.get("encoding", "utf-8"),
             errors=options.get("encoding_errors", "strict"),
             rediscovers=isinstance(owner, SentinelConnectionPool),
+            on_event=on_event,
         )
     _links(redis)[link.loop] = link
     return link

@@ -34,6 +34,7 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns._core.keys import slot
+from aioredis_patterns.types import EventHook
 
 from .cluster_blocking import Address, ClusterReads
 from .cluster_tracking import ClusterTracking
@@ -87,12 +88,15 @@ class ClusterLink(Link):
         cluster: The client whose options and start nodes are used.
         deadline: Seconds that a call may take when it names none itself.
         lanes: How many connections share the commands of one node.
+        on_event: Told of every script that was called, and of lanes that were lost and opened again.
     """
 
-    def __init__(self, cluster: RedisCluster, *, deadline: float = DEADLINE, lanes: int = 1) -> None:
-        encoder = cluster.encoder
+    def __init__(
+        self, cluster: RedisCluster, *, deadline: float = DEADLINE, lanes: int = 1, on_event: EventHook | None = None
+    ) -> None:
+        encoding, errors = cluster.encoder.encoding, cluster.encoder.encoding_errors
         super().__init__(
-            self._make_to_any, deadline=deadline, lanes=0, encoding=encoder.encoding, errors=encoder.encoding_errors
+            self._make_to_any, deadline=deadline, lanes=0, encoding=encoding, errors=errors, on_event=on_event
         )
         self._connection_class: Callable[..., AbstractConnection] = cluster.connection_kwargs["connection_class"]
         self._options = connection_options(cluster)
@@ -162,6 +166,7 @@ class ClusterLink(Link):
             node.tracking = Tracking(
                 partial(NodeLane, dialer=dialer, address=address, deadline=self.deadline, follow=self.follow),
                 partial(Link.greeting, self),
+                self.on_event,
             )
             node.tracking.listen(told)
         return node.tracking

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 from urllib.parse import unquote
 
 from redis.asyncio import ConnectionPool
@@ -11,7 +11,7 @@ from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 
 from aioredis_patterns._core.durations import deadline_seconds
-from aioredis_patterns.types import Seconds
+from aioredis_patterns.types import EventHook, Seconds
 
 from .link import DEADLINE
 from .pipelined import PipelinedRedis
@@ -32,7 +32,14 @@ _DEFAULT_PORT: Final = 6379
 _DEFAULT_SENTINEL_PORT: Final = 26_379
 
 
-def connect(url: str, *, deadline: Seconds = DEADLINE, lanes: int = 1, **redis_py_options: Any) -> PipelinedRedis:
+def connect(
+    url: str,
+    *,
+    deadline: Seconds = DEADLINE,
+    lanes: int = 1,
+    on_event: EventHook | None = None,
+    **redis_py_options: Any,
+) -> PipelinedRedis:
     """A client of redis-py's that shares one connection, for a server, a cluster or a primary behind Sentinels.
 
     ================================================  =================================================================
@@ -60,6 +67,7 @@ def connect(url: str, *, deadline: Seconds = DEADLINE, lanes: int = 1, **redis_p
         url: What to reach; one of the forms above.
         deadline: Seconds that a call may take.
         lanes: How many connections share the commands; the commands of one key always take the same.
+        on_event: Told `ScriptCalled` for each script that a pattern calls, and `Reconnected`; see the events.
         redis_py_options: Options of redis-py's connections, as `redis.asyncio.Redis.from_url` takes them.
 
     Raises:
@@ -76,10 +84,19 @@ def connect(url: str, *, deadline: Seconds = DEADLINE, lanes: int = 1, **redis_p
     kind = "" if parts is None else parts["scheme"]
     if parts is None or kind not in _MAKERS:
         raise ValueError(f"{_without_password(url)!r} is no URL of Redis; there are: {_FORMS}")
-    return _MAKERS[kind](parts, deadline_seconds(deadline), lanes, redis_py_options)
+    ours = _Ours(deadline=deadline_seconds(deadline), lanes=lanes, on_event=on_event)
+    return _MAKERS[kind](parts, ours, redis_py_options)
 
 
-def _standalone(parts: re.Match[str], deadline: float, lanes: int, options: dict[str, Any]) -> PipelinedRedis:
+class _Ours(TypedDict):
+    """The options that are not redis-py's."""
+
+    deadline: float
+    lanes: int
+    on_event: EventHook | None
+
+
+def _standalone(parts: re.Match[str], ours: _Ours, options: dict[str, Any]) -> PipelinedRedis:
     if parts["scheme"] == "unix" and parts["path"] is None:
         raise ValueError("a unix:// URL names the path of a socket: unix:///run/redis.sock?db=0")
     if "," in parts["hosts"]:
@@ -88,20 +105,20 @@ def _standalone(parts: re.Match[str], deadline: float, lanes: int, options: dict
         _database(parts["path"] or "")
     _options_of(parts, parts["hosts"], parts["path"] or "")
     pool = ConnectionPool.from_url(parts[0], **(careful_options() | options))
-    return _owner_of(pool, deadline, lanes)
+    return _owner_of(pool, ours)
 
 
-def _cluster(parts: re.Match[str], deadline: float, lanes: int, options: dict[str, Any]) -> PipelinedRedis:
+def _cluster(parts: re.Match[str], ours: _Ours, options: dict[str, Any]) -> PipelinedRedis:
     if _database(parts["path"] or ""):
         raise ValueError(f"a cluster has database 0 alone, not {parts['path']!r}")
     nodes = [_address(host, _DEFAULT_PORT) for host in _hosts(parts)]
     shared = _options_of(parts, "", "")
     if shared.pop("connection_class", None) is SSLConnection:
         shared["ssl"] = True
-    return PipelinedCluster(nodes, deadline=deadline, lanes=lanes, **(careful_options() | options | shared))
+    return PipelinedCluster(nodes, **ours, **(careful_options() | options | shared))
 
 
-def _sentinel(parts: re.Match[str], deadline: float, lanes: int, options: dict[str, Any]) -> PipelinedRedis:
+def _sentinel(parts: re.Match[str], ours: _Ours, options: dict[str, Any]) -> PipelinedRedis:
     service, _, database = (parts["path"] or "/")[1:].partition("/")
     if not service:
         raise ValueError(f"a Sentinel URL names a service: redis+sentinel://{parts['hosts']}/service/db")
@@ -109,13 +126,13 @@ def _sentinel(parts: re.Match[str], deadline: float, lanes: int, options: dict[s
     shared = careful_options() | options | _options_of(parts, "", f"/{_database(database)}")
     tls = {"ssl": True} if shared.pop("connection_class", None) is SSLConnection else {}
     # One Sentinel that is silent must leave time to ask another within the deadline of a call.
-    patience = deadline / (len(sentinels) + 1)
+    patience = ours["deadline"] / (len(sentinels) + 1)
     timeouts = {"socket_timeout": patience, "socket_connect_timeout": patience}
     asked = careful_options() | timeouts | tls | (shared.pop("sentinel_kwargs", None) or {})
     minimum = int(shared.pop("min_other_sentinels", 0))
     manager = Sentinel(sentinels, min_other_sentinels=minimum, sentinel_kwargs=asked)
     pool: ConnectionPool = _SentinelPool(unquote(service), manager, **shared, **tls)  # type: ignore[no-untyped-call]
-    return _owner_of(pool, deadline, lanes)
+    return _owner_of(pool, ours)
 
 
 class _SentinelPool(SentinelConnectionPool):
@@ -139,8 +156,8 @@ _MAKERS: Final = {
 }
 
 
-def _owner_of(pool: ConnectionPool, deadline: float, lanes: int) -> PipelinedRedis:
-    redis = PipelinedRedis(connection_pool=pool, deadline=deadline, lanes=lanes)
+def _owner_of(pool: ConnectionPool, ours: _Ours) -> PipelinedRedis:
+    redis = PipelinedRedis(connection_pool=pool, **ours)
     redis.auto_close_connection_pool = True
     return redis
 

@@ -17,6 +17,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from aioredis_patterns.events import Reconnected, emit
+from aioredis_patterns.types import EventHook
+
 from .preloading import preload
 from .redis_py import never_again
 from .wire import Owner, Wire
@@ -71,6 +74,8 @@ class Dialer:
         preloads: bool = False,
     ) -> None:
         self.last_error: Exception | None = None
+        self._attempts = 0  # since a connection stood
+        self._began = 0.0  # the first of them, on the monotonic clock
         self._refusal: Exception | None = None
         self._refused_for = _FIRST_PAUSE
         self._again_at = 0.0
@@ -88,8 +93,11 @@ class Dialer:
             Exception: What the user's own part of the handshake raised.
         """
         pause = _FIRST_PAUSE
+        if self.last_error is None:
+            self._attempts, self._began = 0, time.monotonic()
         while waited_for():
             self._check_refusal()
+            self._attempts += 1
             try:
                 return await self._open(owner)
             except Exception as error:
@@ -100,6 +108,10 @@ class Dialer:
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause = min(pause * 2, _LONGEST_PAUSE)
         return None
+
+    def tell_reconnected(self, hook: EventHook) -> None:
+        """Tell the hook how long it took to have a connection again."""
+        emit(hook, Reconnected(attempts=self._attempts, duration=time.monotonic() - self._began))
 
     def _check_refusal(self) -> None:
         """Whoever comes right after a refusal gets the same one: the server is not asked for each of them."""

@@ -21,6 +21,8 @@ from typing import Any, Protocol
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from aioredis_patterns.types import EventHook
+
 from .batch import Batch
 from .dialing import Dialer
 from .home import Home
@@ -71,6 +73,9 @@ class Host(Protocol):
 
     rediscovers: bool
     """Whether a new connection may reach another server than the last, as with Sentinel."""
+
+    on_event: EventHook | None
+    """Told `Reconnected`."""
 
     def greeting(self, lane: Lane) -> Greeting: ...
 
@@ -125,6 +130,7 @@ class Lane:
         self._backlog = 0
         self._last_flush = 0
         self._connections = 0
+        self._lost = False  # and not opened again
 
     # Submitting ------------------------------------------------------------------------------------------------------
 
@@ -319,6 +325,9 @@ class Lane:
     def _take(self, wire: Wire) -> None:
         self._wire = wire
         self._connections += 1
+        if self._lost and self._host.on_event is not None:
+            self._dialer.tell_reconnected(self._host.on_event)
+        self._lost = False
         self._finalizer = weakref.finalize(self, wire.abandon)
         wire.starved = True  # what waited so long may be waited for no more
         greeting = self._host.greeting(self)
@@ -354,6 +363,7 @@ class Lane:
         reason = "the client was closed"
         if self._wire is not None:
             self._wire.abort(reason, final=True)
+        self._lost = False
         for batch in self._empty_outbox():
             batch.fail(reason, expired=True)
         self._turn_away(RedisConnectionError(reason))
@@ -389,7 +399,7 @@ class Lane:
             self._connect()
 
     def _forget_wire(self) -> None:
-        self._wire = None
+        self._wire, self._lost = None, True
         if self._finalizer is not None:
             self._finalizer.detach()
         self._host.on_disconnected(self)

@@ -25,6 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns.errors import OutcomeUnknownError
+from aioredis_patterns.types import EventHook
 
 from .blocking import BlockingReads
 from .dialing import Dialer
@@ -89,6 +90,7 @@ class Link:
         encoding: How strings of decoded replies are encoded; None when nothing is ever decoded.
         errors: What to do with bytes that do not decode.
         rediscovers: Whether a new connection may reach another server than the last, as with Sentinel.
+        on_event: Told of every script that was called, and of lanes that were lost and opened again.
     """
 
     def __init__(
@@ -100,12 +102,14 @@ class Link:
         encoding: str | None = None,
         errors: str = "strict",
         rediscovers: bool = False,
+        on_event: EventHook | None = None,
     ) -> None:
         self.home = Home()
         self.loop = self.home.loop
         self.deadline = deadline
         self._make = make
         self.rediscovers = rediscovers
+        self.on_event = on_event
         self._encoding, self._errors = encoding, errors
         self.lanes = tuple(self._new_lane() for _ in range(lanes))
         self._lease_lane: Lane | None = None
@@ -142,7 +146,8 @@ class Link:
         """The connection of tracked reads, which tells of changes."""
         if self._tracking is None:
             dialer = Dialer(self._make, timeout=self.deadline, protocol=3, preloads=True)
-            self._tracking = Tracking(partial(Lane, dialer=dialer, deadline=self.deadline), self.greeting)
+            make_lane = partial(Lane, dialer=dialer, deadline=self.deadline)
+            self._tracking = Tracking(make_lane, self.greeting, self.on_event)
         return self._tracking
 
     def _new_lane(self) -> Lane:

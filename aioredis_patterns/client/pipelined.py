@@ -11,7 +11,7 @@ from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ResponseError
 
 from aioredis_patterns._core.durations import deadline_seconds
-from aioredis_patterns.types import Seconds
+from aioredis_patterns.types import EventHook, Seconds
 
 from .attach import link_of
 from .lane import Lane
@@ -46,6 +46,7 @@ class PipelinedRedis(Redis):
     Args:
         deadline: Seconds that a call may take.
         lanes: How many connections share the commands; the commands of one key always take the same.
+        on_event: Told `ScriptCalled` for each script that a pattern calls, and `Reconnected`.
         redis_py_options: Everything that `redis.asyncio.Redis` takes.
 
     Example:
@@ -57,7 +58,14 @@ class PipelinedRedis(Redis):
         ['hello', 5]
     """
 
-    def __init__(self, *, deadline: Seconds = DEADLINE, lanes: int = 1, **redis_py_options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        deadline: Seconds = DEADLINE,
+        lanes: int = 1,
+        on_event: EventHook | None = None,
+        **redis_py_options: Any,
+    ) -> None:
         if redis_py_options.get("connection_pool") is None:
             redis_py_options = careful_options() | redis_py_options
         if lanes < 1:
@@ -65,6 +73,7 @@ class PipelinedRedis(Redis):
         super().__init__(**redis_py_options)
         self.deadline = deadline_seconds(deadline)
         self.lanes = lanes
+        self.on_event = on_event
         self._route = _Route(self)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:

@@ -12,7 +12,7 @@ from redis.asyncio.cluster import ClusterNode
 from redis.client import NEVER_DECODE
 
 from aioredis_patterns.errors import TransportError
-from aioredis_patterns.types import Seconds
+from aioredis_patterns.types import EventHook, Seconds
 
 from .attach import close_link, link_of
 from .cluster import ClusterLink, connection_options
@@ -77,6 +77,7 @@ class PipelinedCluster(PipelinedRedis):
         nodes: Host and port of some nodes; the others are found through them.
         deadline: Seconds that a call may take.
         lanes: How many connections share the commands of one node.
+        on_event: Told `ScriptCalled` for each script that a pattern calls, and `Reconnected`.
         redis_py_options: Everything that `redis.asyncio.RedisCluster` takes.
     """
 
@@ -84,12 +85,18 @@ class PipelinedCluster(PipelinedRedis):
     """redis-py's own client of the same cluster, with its retries off."""
 
     def __init__(
-        self, nodes: Sequence[Address], *, deadline: Seconds = DEADLINE, lanes: int = 1, **redis_py_options: Any
+        self,
+        nodes: Sequence[Address],
+        *,
+        deadline: Seconds = DEADLINE,
+        lanes: int = 1,
+        on_event: EventHook | None = None,
+        **redis_py_options: Any,
     ) -> None:
         starts = [ClusterNode(host, port) for host, port in nodes]
         self.cluster_client = RedisCluster(startup_nodes=starts, **(careful_options() | redis_py_options))
         self._pools: dict[Address, ConnectionPool] = {}
-        super().__init__(connection_pool=self._pool(nodes[0]), deadline=deadline, lanes=lanes)
+        super().__init__(connection_pool=self._pool(nodes[0]), deadline=deadline, lanes=lanes, on_event=on_event)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send a command to where it belongs and give its reply, as redis-py would."""

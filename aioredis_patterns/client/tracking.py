@@ -16,6 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns.errors import TransportError
+from aioredis_patterns.types import EventHook
 
 from .lane import Greeting, Host, Lane
 from .packing import pack_command
@@ -41,11 +42,18 @@ class Tracking:
     Args:
         make_lane: Makes a lane of RESP3 connections for its host, this one.
         greeting: What is sent first on every connection, before tracking is switched on.
+        on_event: Told when the connection was lost and opened again.
     """
 
     rediscovers = False
 
-    def __init__(self, make_lane: Callable[[Host], Lane], greeting: Callable[[Lane], Greeting]) -> None:
+    def __init__(
+        self,
+        make_lane: Callable[[Host], Lane],
+        greeting: Callable[[Lane], Greeting],
+        on_event: EventHook | None = None,
+    ) -> None:
+        self.on_event = on_event
         self.lane = make_lane(self)
         self._greeting = greeting
         self._tracks = False

@@ -15,6 +15,7 @@ from typing import Final, final
 from aioredis_patterns._core.keys import PREFIX, Keys, check_part
 from aioredis_patterns._core.members import member_text
 from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.stored import Stored, stored_texts
 from aioredis_patterns.types import AnyRedis, KeyPart
 
 __all__ = ("Neighbours", "SocialGraph", "Suggestion")
@@ -119,7 +120,7 @@ class SocialGraph:
         """Whom both follow, in alphabetical order; the server compares the two sets whole."""
         keys = self._following(one), self._following(other)
         _, _, found = await _LOOK.taking(2)(self._redis, *keys, 0, 0)
-        return sorted(member.decode() for member in found)
+        return sorted(stored_texts(found))
 
     async def suggestions(self, one: KeyPart, count: int = 10) -> list[Suggestion]:
         """Whom the people that somebody follows follow, those whom most of them follow first.
@@ -129,9 +130,10 @@ class SocialGraph:
         if count < 1:
             raise ValueError(f"count must be at least 1, not {count!r}")
         asked = (await self.following(one, count=_ASKED)).people[:_ASKED]
-        keys = [self._following(one), *map(self._following, asked)]
+        with Stored("a member"):
+            keys = [self._following(one), *map(self._following, asked)]
         flat = await _SUGGEST.taking(len(keys))(self._redis, *keys, member_text(one), _ASKED)
-        found = [Suggestion(flat[at].decode(), flat[at + 1]) for at in range(0, len(flat), 2)]
+        found = map(Suggestion, stored_texts(flat[::2]), flat[1::2])
         return sorted(found, key=lambda each: (-each.common, each.member))[:count]
 
     async def _set(self, one: KeyPart, other: KeyPart, follows: int) -> bool:
@@ -144,7 +146,7 @@ class SocialGraph:
         if cursor < 0 or count < 1:
             raise ValueError(f"cursor must be at least 0 and count at least 1, not {cursor!r} and {count!r}")
         following, size, found = await _LOOK(self._redis, key, cursor, count)
-        return Neighbours(sorted(member.decode() for member in found), int(following), size)
+        return Neighbours(sorted(stored_texts(found)), int(following), size)
 
     def _following(self, one: KeyPart) -> str:
         return self._keys.key(f"following:{check_part(one, 'member')}")

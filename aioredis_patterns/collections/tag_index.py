@@ -14,6 +14,7 @@ from typing import Final, final
 from aioredis_patterns._core.keys import PREFIX, Keys, check_part
 from aioredis_patterns._core.members import member_text
 from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.stored import stored_texts
 from aioredis_patterns.types import AnyRedis, KeyPart
 
 from .members import MOST, member_texts
@@ -83,7 +84,7 @@ class TagIndex:
     async def tags(self, item: KeyPart) -> list[str]:
         """The tags of an item, in alphabetical order."""
         found = await _FIND(self._redis, self._tags_of(item), 0, 0)
-        return sorted(tag.decode() for tag in found)
+        return sorted(stored_texts(found, "a tag"))
 
     async def find(
         self,
@@ -99,7 +100,7 @@ class TagIndex:
         must, may, must_not = [member_texts(tags, "tag", least=0) for tags in (all, any, none)]
         keys = [self._items, *(self._tagged(tag) for tag in (*must, *may, *must_not))]
         found = await _FIND.taking(len(keys))(self._redis, *keys, len(must), len(may))
-        return sorted(item.decode() for item in found)
+        return sorted(stored_texts(found, "an item"))
 
     async def _remove(self, item: KeyPart, tags: list[str], whole: int) -> int:
         keys = self._items, self._tags_of(item), *map(self._tagged, tags)

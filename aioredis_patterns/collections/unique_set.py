@@ -13,6 +13,7 @@ from typing import Any, Final, final
 from aioredis_patterns._core.durations import ttl_ms
 from aioredis_patterns._core.keys import PREFIX, Keys
 from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.stored import stored_texts
 from aioredis_patterns.types import AnyRedis, KeyPart, Seconds
 
 from .members import member_texts
@@ -90,7 +91,7 @@ class UniqueSet:
         """Up to so many different members, drawn at random."""
         if not 1 <= count <= _LARGEST_SAMPLE:
             raise ValueError(f"count must be from 1 to {_LARGEST_SAMPLE}, not {count!r}")
-        return [member.decode() for member in (await self._look(count))[1:]]
+        return stored_texts((await self._look(count))[1:])
 
     async def _look(self, sample: int, *members: str) -> Any:
         return await _LOOK(self._redis, self._key, sample, *members)

@@ -16,6 +16,7 @@ from typing import Any, Final, final
 from aioredis_patterns._core.durations import ttl_ms
 from aioredis_patterns._core.keys import PREFIX, Keys
 from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.stored import Stored
 from aioredis_patterns.types import AnyRedis, KeyPart, Seconds
 
 __all__ = ("Counter", "add", "read", "take", "whole")
@@ -112,12 +113,17 @@ async def add(redis: AnyRedis, key: str, by: int, life_ms: int, bounds: tuple[st
 
 async def read(redis: AnyRedis, key: str) -> int:
     """What the counter of a key has."""
-    return int(await _GET(redis, key))
+    return _number(await _GET(redis, key))
 
 
 async def take(redis: AnyRedis, key: str) -> int:
     """What the counter of a key had, which is ended."""
-    return int(await _TAKE(redis, key))
+    return _number(await _TAKE(redis, key))
+
+
+def _number(reply: int | bytes) -> int:
+    with Stored("a counter"):
+        return int(reply)
 
 
 def whole(value: Any, what: str) -> int:

@@ -24,6 +24,7 @@ from typing import Any, Final, Generic, TypeVar, final, overload
 from aioredis_patterns._core.durations import ttl_ms
 from aioredis_patterns._core.keys import PREFIX, Keys, check_name, check_part
 from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.stored import Stored
 from aioredis_patterns.codecs import Json
 from aioredis_patterns.types import AnyRedis, Codec, KeyPart, Seconds
 
@@ -170,7 +171,9 @@ class Feed(Generic[T]):
         key = self._keys.key
         keys = key("posts"), key("posts:items"), key("inbox"), key("inbox:items"), key("state"), key("fetched")
         lost, own, brought, names = await _PAGE(self._redis, *keys, *place, wanted)
-        fetched = await asyncio.gather(*(self._read(name.decode(), place, wanted) for name in names))
+        with Stored("a feed that is followed"):
+            others = [self._of(name.decode()) for name in names]
+        fetched = await asyncio.gather(*(self._read(other, place, wanted) for other in others))
         found = merged([own, brought, *(part for _, part in fetched)])
         shown, more = found[:count], len(found) > count
         end_us = shown[-1].time_us if more else 0
@@ -203,7 +206,8 @@ class Feed(Generic[T]):
 
     async def _tell(self, follower: bytes, token: bytes, member: bytes, value: bytes) -> None:
         """Bring an item to a follower; one that is none any more, for whatever reason, is told no more."""
-        keys = self._of(follower.decode())
+        with Stored("a follower"):
+            keys = self._of(follower.decode())
         if not await self._bring(keys, self.name, member, value):
             await _LEAVE(self._redis, self._keys.key("followers"), follower, token)
 
@@ -216,7 +220,7 @@ class Feed(Generic[T]):
         """Bring what was posted before; until all of it is here it is fetched, so that it is never missing."""
         place, lost = TOP, b""
         while True:
-            lost, found = await self._read(name, place, _CHUNK)
+            lost, found = await self._read(self._of(name), place, _CHUNK)
             if not found:
                 break
             await self._bring(self._keys, name, *found)
@@ -224,8 +228,7 @@ class Feed(Generic[T]):
         keys = self._keys.key("following"), self._keys.key("fetched"), self._keys.key("state")
         await _SETTLE(self._redis, *keys, name, token, lost or 0, self._ttl_ms)
 
-    async def _read(self, name: str, place: tuple[str, bytes], count: int) -> tuple[bytes, list[bytes]]:
-        keys = self._of(name)
+    async def _read(self, keys: Keys, place: tuple[str, bytes], count: int) -> tuple[bytes, list[bytes]]:
         places = keys.key("posts"), keys.key("posts:items"), keys.key("state")
         lost, found = await _READ(self._redis, *places, *place, count)
         return lost, found

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from aioredis_patterns._core.stored import Stored
+
 __all__ = ("Entry", "FeedPage", "TOP", "entries", "merged", "place_of", "without_copies")
 
 T = TypeVar("T")
@@ -63,7 +65,9 @@ def entries(flat: Sequence[bytes]) -> Iterable[Entry]:
     """The entries of a script's list of members and values."""
     for member, value in zip(flat[::2], flat[1::2], strict=True):
         head, _, body = value.partition(b"\n")
-        yield Entry(int(head.split(b" ")[0]), member, body)
+        with Stored("an item of a feed"):
+            time_us = int(head.split(b" ")[0])
+        yield Entry(time_us, member, body)
 
 
 def merged(parts: Iterable[Sequence[bytes]]) -> list[Entry]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from aioredis_patterns._core.stored import Stored
 from aioredis_patterns.codecs import codec_for
 
 from .flag import FLAG_CODEC, Flag
@@ -42,11 +43,16 @@ class FlagChange:
 def change_of(entry: list[Any]) -> FlagChange:
     """The change that an entry of the stream tells of."""
     fields = dict(zip(entry[1][::2], entry[1][1::2], strict=True))
+    with Stored("a change of a flag"):
+        return _change(entry[0], fields)
+
+
+def _change(id_: bytes, fields: dict[bytes, bytes]) -> FlagChange:
     before, after = fields[b"before"], fields[b"after"]
     return FlagChange(
         flag=fields[b"flag"].decode(),
         action=fields[b"action"].decode(),
-        at=datetime.fromtimestamp(int(entry[0].split(b"-")[0]) / 1000, UTC),
+        at=datetime.fromtimestamp(int(id_.split(b"-")[0]) / 1000, UTC),
         by=fields[b"by"].decode() or None,
         before=FLAG_CODEC.decode(before) if before else None,
         after=FLAG_CODEC.decode(after) if after else None,

@@ -317,7 +317,9 @@ class FeatureFlags:
 
 
 def _author(by: str | None) -> str:
-    return "" if by is None else check_name(by, "by")
+    if by is not None:
+        check_name(by, "by")
+    return by or ""
 
 
 def _texts(values: Iterable[Any], what: str) -> frozenset[str]:

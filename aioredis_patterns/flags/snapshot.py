@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from aioredis_patterns._core.stored import Stored
+
 from .flag import FLAG_CODEC, Flag
 
 __all__ = ("Person", "Snapshot", "snapshot_of")
@@ -74,8 +76,10 @@ def snapshot_of(reply: list[Any]) -> Snapshot:
     """The snapshot in the reply of the script that reads it."""
     middle = 2 + int(reply[1])
     flags, numbers = reply[2:middle], reply[middle:]
-    return Snapshot(
-        {name.decode(): FLAG_CODEC.decode(data) for name, data in sorted(zip(flags[::2], flags[1::2], strict=True))},
-        {name.decode(): int(number) for name, number in zip(numbers[::2], numbers[1::2], strict=True)},
-        int(reply[0]),
-    )
+    named = sorted(zip(flags[::2], flags[1::2], strict=True))
+    with Stored("a flag"):
+        return Snapshot(
+            {name.decode(): FLAG_CODEC.decode(data) for name, data in named},
+            {name.decode(): int(number) for name, number in zip(numbers[::2], numbers[1::2], strict=True)},
+            int(reply[0]),
+        )

@@ -1,5 +1,7 @@
 """Metrics and traces of every pattern by OpenTelemetry: hooks, given to each pattern that is to be seen.
 
+Given to `connect()` as well, `Metrics` counts what the connection tells: the scripts of all patterns, and losses.
+
 Needs the extra `otel`. What becomes of them is the SDK's: OTLP, Prometheus, the console. `Metrics` counts:
 
 | instrument | kind | attributes |
@@ -11,6 +13,9 @@ Needs the extra `otel`. What becomes of them is the SDK's: OTLP, Prometheus, the
 | `redis_patterns.cache.requests` | counter | `name`, `outcome` = hit, near_hit, stale, miss, coalesced, error |
 | `redis_patterns.cache.load.duration` | histogram, s | `name`, `outcome` = stored, discarded, failed |
 | `redis_patterns.payload.undecodable` | counter | `pattern`, `name` |
+| `redis_patterns.session.reuses` | counter | `name`, `outcome` = revoked, reported |
+| `redis_patterns.script.duration` | histogram, s | `script`, `outcome` = ok, reloaded, error, unknown, cancelled |
+| `redis_patterns.reconnect.duration` | histogram, s | none |
 
 `Spans` traces:
 
@@ -32,7 +37,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import time_ns
 from typing import Any, Final, final
 
-from opentelemetry.metrics import MeterProvider, get_meter
+from opentelemetry.metrics import Meter, MeterProvider, get_meter
 from opentelemetry.trace import Link, SpanKind, StatusCode, TracerProvider, get_current_span, get_tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -45,6 +50,9 @@ from aioredis_patterns.events import (
     LockReleased,
     LockTimedOut,
     PayloadUndecodable,
+    Reconnected,
+    ScriptCalled,
+    SessionTokenReused,
 )
 from aioredis_patterns.types import Claimed
 
@@ -100,6 +108,7 @@ class Metrics:
         requests = meter.create_counter("redis_patterns.cache.requests", "{request}", "Keys that were asked for.")
         loading = meter.create_histogram("redis_patterns.cache.load.duration", "s", "How long loaders took.")
         undecodable = meter.create_counter("redis_patterns.payload.undecodable", "{payload}", "Bytes of no use.")
+        reuses = meter.create_counter("redis_patterns.session.reuses", "{reuse}", "Copies of tokens that were used.")
 
         def lock_lost(event: LockLost) -> None:
             lost.add(1, {"pattern": event.pattern, "reason": event.reason})
@@ -114,6 +123,8 @@ class Metrics:
             CacheRequested: lambda e: requests.add(1, {"name": e.name, "outcome": e.outcome}),
             CacheLoaded: lambda e: loading.record(e.duration, {"name": e.name, "outcome": e.outcome}),
             PayloadUndecodable: lambda e: undecodable.add(1, {"pattern": e.pattern, "name": e.name}),
+            SessionTokenReused: lambda e: reuses.add(1, {"name": e.name, "outcome": e.outcome}),
+            **_of_connections(meter),
         }
 
     def __call__(self, event: object) -> None:
@@ -201,6 +212,15 @@ class Spans:
         if attributes["outcome"] in _FAILURES:
             span.set_status(StatusCode.ERROR)
         span.end(ended)
+
+
+def _of_connections(meter: Meter) -> dict[type, Callable[[Any], None]]:
+    calling = meter.create_histogram("redis_patterns.script.duration", "s", "From the call to its end.")
+    returning = meter.create_histogram("redis_patterns.reconnect.duration", "s", "How long callers waited for one.")
+    return {
+        ScriptCalled: lambda e: calling.record(e.duration, {"script": e.script, "outcome": e.outcome}),
+        Reconnected: lambda e: returning.record(e.duration),
+    }
 
 
 def _prefixed(attributes: dict[str, str]) -> dict[str, str]:

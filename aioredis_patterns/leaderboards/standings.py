@@ -12,6 +12,7 @@ from aioredis_patterns._core.durations import ttl_ms
 from aioredis_patterns._core.keys import Keys
 from aioredis_patterns._core.members import member_text
 from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.stored import Stored, stored_texts
 from aioredis_patterns.types import AnyRedis, Codec, KeyPart, Seconds
 
 from .scores import check_count, member_texts
@@ -213,11 +214,11 @@ class Standings:
 
     def _rows(self, reply: list[Any]) -> list[RankedMember]:
         offset, rank, *flat = reply
-        mode, rows = self._form[2], list[RankedMember]()
+        mode, rows, members = self._form[2], list[RankedMember](), stored_texts(flat[::3])
         for at in range(0, len(flat), 3):
             if at and (mode == "ordinal" or flat[at + 1] != flat[at - 2]):
                 rank = rank + 1 if mode == "dense" else offset + at // 3 + 1
-            rows.append(self._row(flat[at].decode(), rank, flat[at + 1], flat[at + 2]))
+            rows.append(self._row(members[at // 3], rank, flat[at + 1], flat[at + 2]))
         return rows
 
     def _row(self, member: str, rank: int, score: bytes, note: bytes | None) -> RankedMember:
@@ -228,4 +229,7 @@ class Standings:
 def _ranked(first: int, reply: list[Any]) -> list[RankedMember]:
     """The rows of a bare range: pairs in RESP3, one after the other in RESP2."""
     pairs = reply if reply and isinstance(reply[0], list) else zip(reply[::2], reply[1::2], strict=True)
-    return [RankedMember(member.decode(), float(score), rank) for rank, (member, score) in enumerate(pairs, first + 1)]
+    with Stored("a member"):
+        return [
+            RankedMember(member.decode(), float(score), rank) for rank, (member, score) in enumerate(pairs, first + 1)
+        ]

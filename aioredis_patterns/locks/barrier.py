@@ -24,6 +24,7 @@ from typing import Final, final
 from aioredis_patterns._core.durations import lease_ms, timeout_seconds, ttl_ms
 from aioredis_patterns._core.keys import PREFIX, Keys
 from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.stored import Stored
 from aioredis_patterns._core.tasks import background
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.link import Link
@@ -166,7 +167,7 @@ class Barrier:
 
     def _index(self, outcome: int, number: int, reason: bytes) -> int:
         if outcome < 0:
-            raise BarrierBrokenError(self.name, reason.decode())
+            raise BarrierBrokenError(self.name, reason.decode(errors="replace"))
         return number
 
     async def abort(self) -> None:
@@ -180,5 +181,7 @@ class Barrier:
 
     async def state(self) -> BarrierState:
         """How it stands at this moment."""
-        passed, waiting, broken = await _INSPECT(self._redis, *self._keys[:2])
-        return BarrierState(passed, waiting, broken.decode() if broken else None)
+        reply = await _INSPECT(self._redis, *self._keys[:2])
+        with Stored("a barrier"):
+            passed, waiting, broken = reply
+            return BarrierState(passed, waiting, broken.decode() if broken else None)

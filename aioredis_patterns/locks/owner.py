@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from aioredis_patterns._core.stored import Stored
+
 __all__ = ("LockOwner", "describe_owner", "next_token", "read_owner")
 
 _HOST: Final = socket.gethostname().replace(" ", "-") or "-"
@@ -37,9 +39,10 @@ class LockOwner:
 
 def read_owner(value: bytes, left_ms: int) -> LockOwner:
     """The owner that a lock's value names; its lease has so many ms left."""
-    _, fence, host, pid, since, task = value.decode(errors="replace").split(" ", 5)
-    began = datetime.fromtimestamp(int(since), UTC)
-    return LockOwner(host, int(pid), task, began, int(fence), max(left_ms, 0) / 1000)
+    with Stored("a lock"):
+        _, fence, host, pid, since, task = value.decode(errors="replace").split(" ", 5)
+        began = datetime.fromtimestamp(int(since), UTC)
+        return LockOwner(host, int(pid), task, began, int(fence), max(left_ms, 0) / 1000)
 
 
 class _Process:

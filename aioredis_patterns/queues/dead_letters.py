@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar, final
 
 from aioredis_patterns._core.durations import delay_ms
 from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.stored import Stored, stored_texts
 from aioredis_patterns.errors import CodecError
 from aioredis_patterns.types import Codec, Seconds
 
@@ -135,7 +136,7 @@ class DeadLetters(Generic[T]):
         seen = _BATCH
         while seen == _BATCH and (count is None or len(ids) < count):
             seen, *found = await _FIND(place.redis, place.dead, place.index, start, _BATCH, error, age_ms)
-            ids += [id_.decode() for id_ in found]
+            ids += stored_texts(found, "a dead letter")
             start += _BATCH
         return ids[:count]
 
@@ -149,8 +150,10 @@ class DeadLetters(Generic[T]):
         except CodecError:
             pass  # which is why it is here
         reason, _, trace = why.decode(errors="replace").partition("\0")
-        times = (_time(enqueued), _time(died))
-        return DeadLetter(id_.decode(), payload, message.body, message.headers, int(attempts), reason, trace, *times)
+        body, headers = message.body, message.headers
+        with Stored("a dead letter"):
+            times = (_time(enqueued), _time(died))
+            return DeadLetter(id_.decode(), payload, body, headers, int(attempts), reason, trace, *times)
 
 
 def _time(us: bytes) -> datetime:

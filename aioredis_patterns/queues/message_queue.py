@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar, final
 from aioredis_patterns._core.durations import delay_ms, lease_ms, timeout_seconds, ttl_ms
 from aioredis_patterns._core.keys import Keys, check_part
 from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.stored import stored_texts
 from aioredis_patterns.codecs import Json
 from aioredis_patterns.errors import QueueFullError
 from aioredis_patterns.types import AnyRedis, Codec, KeyPart, Seconds
@@ -196,4 +197,4 @@ class MessageQueue(Generic[T]):
                 raise QueueFullError(self.name, self._maxlen)
             await asyncio.sleep(min(pause * random.uniform(0.5, 1), left))  # noqa: S311
             pause = min(pause * 2, _LONGEST_PAUSE)
-        return [id_.decode() for id_ in ids]
+        return stored_texts(ids, "a message")

@@ -11,6 +11,7 @@ from aioredis_patterns._core.durations import deadline_seconds, delay_ms, lease_
 from aioredis_patterns._core.keys import PREFIX, Keys, check_part
 from aioredis_patterns._core.members import member_text
 from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.stored import stored_texts
 from aioredis_patterns.codecs import Json
 from aioredis_patterns.errors import CodecError, SessionConflictError
 from aioredis_patterns.events import PayloadUndecodable, SessionTokenReused, emit
@@ -266,7 +267,7 @@ class SessionStore:
         keys = (self._keys.key("epochs", shard), self._index(shard, user), self._session_key(shard, kept or "none"))
         ended = await self._call(_REVOKE_ALL, *keys, user, secrets.token_hex(8), kept)
         # They have ended with the epoch; this only frees their memory, and may fail.
-        dead = [self._session_key(shard, digest.decode()) for digest in ended]
+        dead = [self._session_key(shard, digest) for digest in stored_texts(ended, "a session")]
         forgotten = (self._call(_REVOKE, key, _MARK_MS, secrets.token_hex(8)) for key in dead)
         await asyncio.gather(*forgotten, return_exceptions=True)
         return len(ended)
@@ -294,7 +295,7 @@ class SessionStore:
             if state == b"made":
                 head: bytes = told[0]
                 return head
-            others = [digest.decode() for digest in told]
+            others = stored_texts(told, "a session")
 
     async def _followed(self, shard: str, digest: str, in_grace: int) -> Any:
         """What a session holds whose token was replaced; nothing after the grace."""
@@ -336,7 +337,7 @@ class SessionStore:
     async def _listed(self, shard: str, user: str) -> dict[str, SessionInfo]:
         """A user's sessions by their digests."""
         index = self._index(shard, user)
-        digests = [digest.decode() for digest in await self._call(_LIST, index)]
+        digests = stored_texts(await self._call(_LIST, index), "a session")
         reads = (self._call(_LOAD, *self._places(shard, digest), 0) for digest in digests)
         heads = {
             digest: _paired(flat).get(b"head")

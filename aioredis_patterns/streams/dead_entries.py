@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar, final
 
 from aioredis_patterns._core.scripts import Script
+from aioredis_patterns._core.stored import Stored
 from aioredis_patterns.errors import CodecError
 from aioredis_patterns.types import Codec
 
@@ -120,6 +121,7 @@ class DeadEntries(Generic[T]):
             payload = self._codec.decode(body)
         except CodecError:
             pass  # which is why it is here
-        at = datetime.fromtimestamp(int(died) / 1_000_000, UTC)
         why = reason.decode(errors="replace")
-        return DeadEntry(id_.decode(), entry_id.decode(), payload, body, int(attempts), why, at, partition)
+        with Stored("a dead letter"):
+            at = datetime.fromtimestamp(int(died) / 1_000_000, UTC)
+            return DeadEntry(id_.decode(), entry_id.decode(), payload, body, int(attempts), why, at, partition)

@@ -13,6 +13,7 @@ from zlib import crc32
 
 from aioredis_patterns._core.durations import ttl_ms
 from aioredis_patterns._core.keys import PREFIX, Keys, check_part
+from aioredis_patterns._core.members import member_text
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.subscriptions import Bell
@@ -219,7 +220,7 @@ class EventLog(Generic[T]):
         return sum(await asyncio.gather(*(_TRIM(self._redis, key, *args) for key in keys)))
 
     def _parts(self, event: T, key: KeyPart | None, headers: Mapping[str, str] | None) -> tuple[str | bytes, ...]:
-        return "" if key is None else check_part(key, "key"), pack_headers(headers), self._codec.encode(event)
+        return "" if key is None else member_text(key, "key"), pack_headers(headers), self._codec.encode(event)
 
     def _partition(self, key: KeyPart | None) -> int:
         if self.partitions == 1:

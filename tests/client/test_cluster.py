@@ -613,3 +613,12 @@ async def test_waiters_are_woken_from_any_node(redis: AnyRedis, cluster: Embedde
         for master in cluster.masters:
             await master.ask("PUBLISH", name, "x")
             assert await bell.wait(5)
+
+
+async def test_the_scripts_of_all_nodes_are_told_of(cluster: EmbeddedCluster, name: str) -> None:
+    """A hook that is given to a cluster's client hears of each script, whichever node ran it."""
+    events: list[Any] = []
+    async with connect(cluster.url, on_event=events.append) as redis:
+        for number in range(20):
+            await ADD(redis, f"{name}{number}", 1, 60_000)
+    assert [(event.script, event.outcome) for event in events] == [("add", "ok")] * 20

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import re
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -12,11 +14,19 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from aioredis_patterns import Cache, Lock, LockTimeoutError, Queue, TokenBucket, Worker
+from aioredis_patterns import Cache, Lock, LockTimeoutError, Queue, SessionStore, TokenBucket, Worker, connect, events
 from aioredis_patterns.client import PipelinedRedis
+from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.integrations.opentelemetry import Metrics, Spans
 from aioredis_patterns.types import EventHook
+from tests.support.faults import FaultProxy
+from tests.support.source import ROOT
 from tests.support.waiting import eventually
+
+EVENTS = [getattr(events, name) for name in events.__all__ if name != "emit"]
+DASHBOARD = ROOT / "examples" / "observability" / "grafana.json"
+GUIDE = ROOT / "docs" / "observability.md"
+IN_PROMETHEUS = {"Histogram": ("_seconds_bucket", "_seconds_count", "_seconds_sum"), "Sum": ("_total",)}
 
 
 @pytest.fixture
@@ -45,6 +55,24 @@ def points(reader: InMemoryMetricReader, instrument: str) -> list[tuple[dict[str
         for metric in found
         for point in metric.data.data_points
     ]
+
+
+def instruments(reader: InMemoryMetricReader) -> dict[str, str]:
+    """The name of each instrument that was recorded, and of which kind it is."""
+    data = reader.get_metrics_data()
+    scopes = [] if data is None else [scope for resource in data.resource_metrics for scope in resource.scope_metrics]
+    return {
+        metric.name.removeprefix("redis_patterns."): type(metric.data).__name__
+        for scope in scopes
+        for metric in scope.metrics
+    }
+
+
+def one_of(event: type) -> object:
+    """An event of this kind, whatever it says."""
+    hints = get_type_hints(event).items()
+    values = {name: closed[0] if (closed := get_args(hint)) else hint() for name, hint in hints}
+    return event(**values)
 
 
 async def test_requests_and_loads_of_a_cache(
@@ -87,6 +115,59 @@ async def test_times_of_a_lock(
     waits = points(reader, "lock.acquire.duration")
     assert waits == [({"pattern": "Lock", "outcome": outcome}, 1) for outcome in ("acquired", "timeout")]
     assert points(reader, "lock.hold.duration") == [({"pattern": "Lock", "outcome": "released"}, 1)]
+
+
+async def test_a_copied_token(
+    pipelined: PipelinedRedis, name: str, metrics: EventHook, reader: InMemoryMetricReader
+) -> None:
+    """The use of a token long after its rotation is counted under the store's name."""
+    store = SessionStore(pipelined, name, grace=0, on_event=metrics)
+    old = await store.create("ada")
+    await store.rotate(await store.rotate(old))
+    await store.load(old.token)
+    assert points(reader, "session.reuses") == [({"name": name, "outcome": "reported"}, 1)]
+    assert old.token not in str(reader.get_metrics_data())
+
+
+async def test_scripts_and_losses_of_a_connection(
+    server: EmbeddedServer, name: str, metrics: EventHook, reader: InMemoryMetricReader
+) -> None:
+    """A connection that was given the hook is counted with every script that it called, and with its losses."""
+    async with (
+        FaultProxy(server.host, server.port) as proxy,
+        connect(proxy.url, on_event=metrics) as redis,
+        Lock(redis, name, lease=5),
+    ):
+        await proxy.cut_all()
+    assert points(reader, "reconnect.duration") == [({}, 1)]
+    scripts = [{"script": script, "outcome": "ok"} for script in ("lock_acquire", "lock_release")]
+    assert points(reader, "script.duration") == [(script, 1) for script in scripts]
+    assert name not in str(reader.get_metrics_data())
+
+
+def test_every_event_is_counted(metrics: EventHook, reader: InMemoryMetricReader) -> None:
+    """There is no event that `Metrics` lets pass, and the guide names the instrument of each."""
+    for count, event in enumerate(EVENTS, start=1):
+        metrics(one_of(event))
+        assert sum(made for name in instruments(reader) for _, made in points(reader, name)) >= count, event
+    named = set(re.findall(r"`redis_patterns\.([\w.]+)`", GUIDE.read_text()))
+    assert set(instruments(reader)) <= named
+
+
+def test_the_dashboard_asks_for_what_there_is(metrics: EventHook, reader: InMemoryMetricReader) -> None:
+    """Every metric that the dashboard and the guide's questions name is one that Prometheus gets, by that name."""
+    for event in EVENTS:
+        metrics(one_of(event))
+    known = {
+        f"redis_patterns_{name.replace('.', '_')}{ending}"
+        for name, kind in instruments(reader).items()
+        for ending in IN_PROMETHEUS[kind]
+    }
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    asked = " ".join(target["expr"] for panel in panels for target in panel["targets"])
+    named = set(re.findall(r"redis_patterns_\w+", asked + GUIDE.read_text()))
+    assert named <= known
+    assert {name.rsplit("_", 1)[0] for name in known} == {name.rsplit("_", 1)[0] for name in named}
 
 
 def test_what_it_does_not_know_is_let_pass(metrics: EventHook) -> None:

@@ -13,6 +13,7 @@ local guard = KEYS[1]
 local fence, ttl = ARGV[1], ARGV[2]
 
 local newest = redis.call('GET', guard)
+if newest and not tonumber(newest) then return redis.error_reply('ERR what the guard holds is no fence') end
 if newest and tonumber(newest) > tonumber(fence) then
   return redis.error_reply('FENCED ' .. newest)
 end
