@@ -172,7 +172,7 @@ async def test_grants_are_bits(redis: Redis, name: str, flags: FeatureFlags) -> 
 
 async def test_the_audit_log_tells_who_did_what(flags: FeatureFlags) -> None:
     """Every change is in the log, with how it was before and after; what changed nothing is not."""
-    await flags.set("ui", percentage=10, by="ann")
+    await flags.set("ui", percentage=10, by="{ann}|%\n")
     await flags.set("ui", percentage=20)
     await flags.grant("ui", "bob", "cy", by="dee")
     await flags.grant("ui", "bob", by="eve")
@@ -182,7 +182,7 @@ async def test_the_audit_log_tells_who_did_what(flags: FeatureFlags) -> None:
         ("delete", "ann"),
         ("grant", "dee"),
         ("set", None),
-        ("set", "ann"),
+        ("set", "{ann}|%\n"),
     ]
     assert [flag and flag.percentage for flag in (changes[2].before, changes[2].after)] == [10, 20]
     assert (changes[0].after, changes[1].users, changes[3].before) == (None, ("bob", "cy"), None)
