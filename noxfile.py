@@ -22,6 +22,8 @@ MODELS = (
     "collections/test_models.py",
     "caches/test_entry.py",
 )
+LOCKS = ("Lock", "FairLock", "ReentrantLock", "ReadWriteLock", "Semaphore", "MultiLock", "Redlock")
+QUEUES = ("Queue", "PriorityQueue", "ConsumerGroup")
 PARALLEL = ("--numprocesses=2", "--dist=loadfile")
 """The suite mostly waits, so two processes share it; each has a server of its own."""
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -92,9 +94,9 @@ def example(session: nox.Session) -> None:
 
 @nox.session
 def storm(session: nox.Session) -> None:
-    """Take 100,000 locks while everything goes wrong; `-- --acquisitions 5000 --kind FairLock` is another run."""
+    """Three minutes in which all that can fail fails, for all patterns together; `-- --seed 7` replays a run."""
     install(session, "test")
-    session.run("python", "-m", "tests.storm.locks", *session.posargs)
+    session.run("python", "-m", "tests.lab", *(session.posargs or ("--seconds", "180")))
 
 
 @nox.session
@@ -118,10 +120,18 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """Compare rooms with their models over 100,000 steps, and read 100,000 broken cache entries: ten minutes."""
+    """The full counts, which take some hours: models, storms, strange names and payloads, hostile bytes, a soak."""
     install(session, "test")
     models = [f"tests/{room}" for room in MODELS]
-    session.run("pytest", *models, "--hypothesis-profile=nightly", "--timeout=3600", *PARALLEL, *session.posargs)
+    session.run("pytest", *models, "--hypothesis-profile=nightly", "--timeout=3600", *PARALLEL)
+    session.run("python", "-m", "tests.lab", "--seconds", "1800")
+    for kind in LOCKS:
+        session.run("python", "-m", "tests.storm.locks", "--acquisitions", "100000", "--kind", kind)
+    for kind in QUEUES:
+        session.run("python", "-m", "tests.storm.queues", "--messages", "20000", "--kills", "100", "--kind", kind)
+    session.run("python", "-m", "tests.lab.fuzz", "--count", "100000")
+    session.run("python", "-m", "tests.lab.hostile", "--times", "60")
+    session.run("python", "-m", "tests.lab.soak", "--minutes", "20")
 
 
 @nox.session
@@ -129,3 +139,10 @@ def bench(session: nox.Session) -> None:
     """Measure the transport; `-- --smoke` is the short form."""
     install(session, "bench")
     session.run("python", "benchmarks/bench_transport.py", *session.posargs)
+
+
+@nox.session
+def race(session: nox.Session) -> None:
+    """Race every library that is known here, and write the page of it, in 25 minutes; `-- --smoke`, `-- --check`."""
+    install(session, "race")
+    session.run("python", "benchmarks/race.py", *session.posargs)

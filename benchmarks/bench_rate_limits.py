@@ -53,13 +53,13 @@ ENVIRONMENTS = Path(tempfile.gettempdir()) / "aioredis-patterns-bench"
 # Speed ---------------------------------------------------------------------------------------------------------------
 
 
-def environment_of(library: str) -> str | None:
-    """The interpreter that has a library, None where it cannot be installed."""
+def environment_of(library: str, *others: str) -> str | None:
+    """The interpreter that has a library, and others beside it; None where it cannot be installed."""
     home = ENVIRONMENTS / library
     python = home / "bin" / "python"
     if not python.exists():
         venv.create(home, with_pip=True)
-    install = [python, "-m", "pip", "install", "-q", library, "redis", "hiredis"]
+    install = [python, "-m", "pip", "install", "-q", library, "redis", "hiredis", *others]
     if subprocess.run(install, capture_output=True, check=False).returncode:
         print(f"{library} cannot be installed, and is left out")
         return None

@@ -18,7 +18,7 @@ from typing import Any
 import redis.asyncio as redis_py
 from bench_rate_limits import environment_of
 from machine import describe
-from session_peers import DATA, LIFETIME, rate
+from session_peers import DATA, LIFETIME, Call, rate
 
 from aioredis_patterns import SessionStore, connect
 from aioredis_patterns.embedded import EmbeddedServer, embedded_server
@@ -48,33 +48,45 @@ async def bench_calls(server: EmbeddedServer, calls: int, rounds: int) -> None:
             print(f"{tasks:>14}{cells}{ratio:>14.1f}{TARGETS[tasks]:>14.1f}", flush=True)
 
 
+async def our_calls(redis: redis_py.Redis, tasks: int) -> tuple[Call, Call]:
+    """Load and save of `SessionStore`."""
+    store = SessionStore(redis, idle=LIFETIME)
+    sessions = [await store.create(task, DATA) for task in range(tasks)]
+
+    async def load(task: int, _number: int) -> None:
+        assert await store.load(sessions[task].token) is not None
+
+    async def save(task: int, number: int) -> None:
+        sessions[task]["visits"] = number
+        await store.save(sessions[task])
+
+    return load, save
+
+
 async def rates_of_ours(url: str, tasks: int, calls: int) -> tuple[float, float]:
     """Loads and saves of `SessionStore`."""
     async with connect(url) as redis:
-        store = SessionStore(redis, idle=LIFETIME)
-        sessions = [await store.create(task, DATA) for task in range(tasks)]
-
-        async def load(task: int, _number: int) -> None:
-            assert await store.load(sessions[task].token) is not None
-
-        async def save(task: int, number: int) -> None:
-            sessions[task]["visits"] = number
-            await store.save(sessions[task])
-
+        load, save = await our_calls(redis, tasks)
         return await rate(load, tasks, calls), await rate(save, tasks, calls)
 
 
+def calls_by_hand(redis: redis_py.Redis) -> tuple[Call, Call]:
+    """A GET of JSON that is read, and a SET of JSON that is written, with its expiry."""
+
+    async def load(task: int, _number: int) -> None:
+        assert json.loads(await redis.get(f"bench:{task}"))
+
+    async def save(task: int, number: int) -> None:
+        await redis.set(f"bench:{task}", json.dumps({**DATA, "visits": number}), ex=LIFETIME)
+
+    return load, save
+
+
 async def rates_of_redis_py(url: str, tasks: int, calls: int) -> tuple[float, float]:
-    """The same by hand: a GET of JSON that is read, and a SET of JSON that is written, with its expiry."""
+    """The same by hand."""
     pool = redis_py.BlockingConnectionPool.from_url(url, max_connections=50)
     async with redis_py.Redis(connection_pool=pool) as redis:
-
-        async def load(task: int, _number: int) -> None:
-            assert json.loads(await redis.get(f"bench:{task}"))
-
-        async def save(task: int, number: int) -> None:
-            await redis.set(f"bench:{task}", json.dumps({**DATA, "visits": number}), ex=LIFETIME)
-
+        load, save = calls_by_hand(redis)
         saves = await rate(save, tasks, calls)
         return await rate(load, tasks, calls), saves
 

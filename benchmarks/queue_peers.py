@@ -34,7 +34,7 @@ class Counter:
 
 
 @contextlib.asynccontextmanager
-async def arq(url: str, counter: Counter) -> AsyncIterator[Pair]:
+async def arq(url: str, counter: Counter, concurrency: int = CONCURRENCY) -> AsyncIterator[Pair]:
     from arq import Worker, create_pool
     from arq.connections import RedisSettings
 
@@ -45,12 +45,12 @@ async def arq(url: str, counter: Counter) -> AsyncIterator[Pair]:
     settings = RedisSettings.from_dsn(url)
     settings.max_connections = 200
     pool = await create_pool(settings)
-    worker = Worker([noop], redis_pool=pool, max_jobs=CONCURRENCY, poll_delay=0.01, keep_result=0, handle_signals=False)
+    worker = Worker([noop], redis_pool=pool, max_jobs=concurrency, poll_delay=0.01, keep_result=0, handle_signals=False)
     yield lambda: pool.enqueue_job("noop"), worker.async_run
 
 
 @contextlib.asynccontextmanager
-async def saq(url: str, counter: Counter) -> AsyncIterator[Pair]:
+async def saq(url: str, counter: Counter, concurrency: int = CONCURRENCY) -> AsyncIterator[Pair]:
     from saq import Queue, Worker
 
     async def noop(_: Any) -> None:
@@ -59,28 +59,30 @@ async def saq(url: str, counter: Counter) -> AsyncIterator[Pair]:
     noop.__qualname__ = "noop"
     queue = Queue.from_url(url)
     await queue.connect()
-    yield lambda: queue.enqueue("noop"), Worker(queue, [noop], concurrency=CONCURRENCY).start
+    yield lambda: queue.enqueue("noop"), Worker(queue, [noop], concurrency=concurrency).start
 
 
 @contextlib.asynccontextmanager
-async def streaq(url: str, counter: Counter) -> AsyncIterator[Pair]:
+async def streaq(url: str, counter: Counter, concurrency: int = CONCURRENCY) -> AsyncIterator[Pair]:
     from streaq import Worker
 
-    worker = Worker(redis_url=url, concurrency=CONCURRENCY, handle_signals=False)
-
-    @worker.task
     async def noop() -> None:
         counter.one()
 
-    async def enqueue() -> None:
-        await noop.enqueue()
+    # Two, as one that is entered to enqueue cannot be run.
+    producer, worker = (Worker(redis_url=url, concurrency=concurrency, handle_signals=False) for _ in range(2))
+    worker.task(noop)
+    job = producer.task(noop)
 
-    async with worker:
+    async def enqueue() -> None:
+        await job.enqueue()
+
+    async with producer:
         yield enqueue, worker.run_async
 
 
 @contextlib.asynccontextmanager
-async def taskiq_redis(url: str, counter: Counter) -> AsyncIterator[Pair]:
+async def taskiq_redis(url: str, counter: Counter, concurrency: int = CONCURRENCY) -> AsyncIterator[Pair]:
     from taskiq.api import run_receiver_task
     from taskiq_redis import RedisStreamBroker
 
@@ -91,13 +93,15 @@ async def taskiq_redis(url: str, counter: Counter) -> AsyncIterator[Pair]:
         counter.one()
 
     await broker.startup()
-    yield noop.kiq, lambda: run_receiver_task(broker, max_async_tasks=CONCURRENCY)
+    yield noop.kiq, lambda: run_receiver_task(broker, max_async_tasks=concurrency)
+
+
+MAKERS = {"arq": arq, "saq": saq, "streaq": streaq, "taskiq-redis": taskiq_redis}
 
 
 async def main(library: str, url: str, jobs: int) -> None:
     counter = Counter(jobs)
-    makers = {"arq": arq, "saq": saq, "streaq": streaq, "taskiq-redis": taskiq_redis}
-    async with makers[library](url, counter) as (enqueue, work):
+    async with MAKERS[library](url, counter) as (enqueue, work):
 
         async def put() -> None:
             for _ in range(jobs // TASKS):

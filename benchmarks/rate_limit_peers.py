@@ -80,9 +80,11 @@ async def rate(hit: Hit, tasks: int, hits: int) -> float:
     return each * tasks / (time.perf_counter() - start)
 
 
+MAKERS = {"limits": limits_hit, "throttled-py": throttled_hit, "pyrate-limiter": pyrate_hit}
+
+
 async def main(library: str, kind: str, url: str, tasks: int, hits: int) -> None:
-    makers = {"limits": limits_hit, "throttled-py": throttled_hit, "pyrate-limiter": pyrate_hit}
-    print(await rate(await makers[library](kind, url), tasks, hits))
+    print(await rate(await MAKERS[library](kind, url), tasks, hits))
 
 
 if __name__ == "__main__":

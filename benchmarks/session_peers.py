@@ -31,8 +31,8 @@ async def rate(call: Call, tasks: int, calls: int) -> float:
     return each * tasks / (time.perf_counter() - start)
 
 
-async def main(url: str, tasks: int, calls: int) -> None:
-    """Print the loads and the saves of starsessions' SessionHandler."""
+async def starsessions(url: str, tasks: int) -> tuple[Call, Call, list[Any]]:
+    """The load and the save of starsessions' SessionHandler, and the sessions that are saved."""
     from starlette.requests import HTTPConnection  # noqa: PLC0415  # this environment has it
     from starsessions import JsonSerializer  # noqa: PLC0415
     from starsessions.session import SessionHandler  # noqa: PLC0415
@@ -58,6 +58,12 @@ async def main(url: str, tasks: int, calls: int) -> None:
         loaded[task].connection.session["visits"] = number
         await loaded[task].save(LIFETIME)
 
+    return load, save, loaded
+
+
+async def main(url: str, tasks: int, calls: int) -> None:
+    """Print the loads and the saves."""
+    load, save, loaded = await starsessions(url, tasks)
     saves = await rate(save, tasks, calls)
     for session in loaded:
         del session.connection.session["__metadata__"]

@@ -1,0 +1,1 @@
+"""The race: every library that the benchmarks of the rooms know, beside ours, in one run."""
