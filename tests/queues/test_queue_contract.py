@@ -64,6 +64,26 @@ async def test_messages_come_in_their_order(redis: Redis, name: str, make: Make)
     assert await queue.stats() == QueueStats(0, 0, 0, 0, None)
 
 
+async def test_a_record_that_is_none_costs_no_other_message(pipelined: Redis, name: str, make: Make) -> None:
+    """What somebody else has overwritten is passed over, whether it was ready, delayed or leased; the others come."""
+    queue = make(pipelined, name, visibility=0.1)
+    await queue.put_many("abc")
+    await queue.put("d", delay=0.1)
+    await queue.claim(timeout=0)
+    records = f"arp:{{{name}}}:messages"
+    ids = await pipelined.hkeys(records)
+    for number in (0, 1, 3):
+        await pipelined.hset(records, ids[number], "no record")
+    delivery = await queue.claim(timeout=5)
+    assert delivery.payload == "c"
+    assert await delivery.ack()
+    await eventually(lambda: is_empty(queue))
+
+
+async def is_empty(queue: Any) -> bool:
+    return await queue.claim(timeout=0) is None and await queue.stats() == QueueStats(0, 0, 0, 0, None)
+
+
 async def test_many_are_claimed_at_once(pipelined: Redis, name: str, make: Make) -> None:
     """A claim of many gives as many as there are, each under a lease of its own."""
     queue = make(pipelined, name)

@@ -1,10 +1,11 @@
 -- Shared: one message, from its record to its end.
 
 -- A record: enqueued (us), expires (us, or 0), priority, dedup key, tab and group in one line, then
--- what the client wrote.
+-- what the client wrote. Nothing where somebody else has written.
 local function opened(record)
   local enqueued, expires, priority, dedup, group =
     string.match(record, '^(%d+) (%d+) (-?%d+) ([^\t\n]*)\t?([^\n]*)\n')
+  if not enqueued then return nil end
   return {
     text = record,
     enqueued = tonumber(enqueued),
