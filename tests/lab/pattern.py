@@ -9,6 +9,7 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 
+from aioredis_patterns.client.pipelined_cluster import PipelinedCluster
 from tests.lab.diary import Diary
 from tests.lab.history import Call
 
@@ -54,6 +55,7 @@ async def orphans(redis: Redis, name: str, *lasting: str) -> list[str]:
         name: Of the pattern.
         lasting: How the names of those end that are to stay.
     """
-    keys = [key.decode() async for key in redis.scan_iter(match=f"arp:{{{name}[:|}}]*", count=1000)]
+    everywhere = redis.cluster_client if isinstance(redis, PipelinedCluster) else redis
+    keys = [key.decode() async for key in everywhere.scan_iter(match=f"arp:{{{name}[:|}}]*", count=1000)]
     kept = {key: await redis.pttl(key) for key in keys if not key.endswith(lasting)}
     return [f"{key} expires in {ttl} ms" for key, ttl in kept.items() if ttl == _NEVER or ttl > _LONGEST]
