@@ -26,4 +26,6 @@ if pending.err then pending = {0} end
 
 local oldest = pending[1] > 0 and pending[2] or waiting[1] and waiting[1][1]
 local age = oldest and clock() - string.match(oldest, '^%d+') * 1000 or -1
+-- After a failover the server's own count may be of another time: where nothing waits there is no lag.
+if #waiting == 0 then lag = 0 end
 return {lag or #waiting, pending[1], redis.call('XLEN', dead), math.max(age, -1)}
