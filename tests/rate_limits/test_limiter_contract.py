@@ -465,6 +465,15 @@ async def test_a_storm_from_many_processes_keeps_the_limit(pipelined: Redis, url
             assert most_within(hits, us(window)) <= bounds.get(kind, bucket), kind
 
 
+async def test_the_clocks_of_clients_are_not_asked(url: str, name: str) -> None:
+    """Processes whose clocks are hours apart share every limit as if they were right."""
+    answers = []
+    for wrong_by in (3600, -3600):
+        async with worker("tests.rate_limits.workers:spend", url, name, list(KINDS), 6, 4, wrong_by) as process:
+            answers.append(await process.line())
+    assert answers == [dict.fromkeys((*KINDS, "Quota"), count) for count in (4, 2)]
+
+
 def most_within(hits: list[tuple[int, int]], window_us: int) -> int:
     """The most hits that were certainly within one window, as each came at some time between its two."""
     most = 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from aioredis_patterns import rate_limits
 from aioredis_patterns.client import connect
-from aioredis_patterns.rate_limits import ConcurrencyLimit
+from aioredis_patterns.rate_limits import ConcurrencyLimit, Quota, quota
 from tests.support.processes import say
 
 
@@ -54,3 +55,15 @@ async def hammer(url: str, name: str, kinds: list[str], limit: int, seconds: flo
                 if decision:
                     admitted[kind].append((before, after))
     say(admitted)
+
+
+async def spend(url: str, name: str, kinds: list[str], limit: int, hits: int, wrong_by: int) -> None:
+    """Hit limits of an hour and a quota with a clock that is wrong; say how many hits of each were admitted."""
+    right = time.time
+    time.time = quota.time = lambda: right() + wrong_by  # type: ignore[attr-defined]
+    async with connect(url) as redis:
+        limiters: dict[str, Any] = {
+            kind: getattr(rate_limits, kind)(redis, name, limit=limit, period=3600) for kind in kinds
+        }
+        limiters["Quota"] = Quota(redis, name, limit=limit, per="month")
+        say({kind: [bool(await one.hit()) for _ in range(hits)].count(True) for kind, one in limiters.items()})
