@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -90,6 +91,15 @@ def example(session: nox.Session) -> None:
     """Open the teahouse of `examples/service` on this machine, with a Redis of its own, until Ctrl-C."""
     install(session, "example")
     session.run("python", "-m", "examples.service")
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Drive the teahouse in Chromium: the one on the `PATH`, else one that is downloaded."""
+    install(session, "test", "browser")
+    if shutil.which("chromium") is None:
+        session.run("playwright", "install", "--with-deps", "chromium")
+    session.run("pytest", "tests/examples/browser.py", *session.posargs)
 
 
 @nox.session

@@ -1,6 +1,6 @@
 """The example service in real browsers; no part of the suite, as it needs Chromium and the dependency group `browser`.
 
-`SCREENSHOTS=docs/guide/pictures pytest tests/examples/browser.py` makes the pictures of the guide anew.
+`nox -s browser` runs it; with `SCREENSHOTS=docs/guide/pictures` it makes the pictures of the guide anew.
 """
 
 from __future__ import annotations
