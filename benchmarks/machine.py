@@ -15,7 +15,7 @@ def describe(server: EmbeddedServer) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("redis", "hiredis", "anyio"))
     return "\n".join(
         (
-            f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+            f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release().split('-')[0]}",
             f"{platform.python_implementation()} {platform.python_version()}, {packages}",
             f"{server.flavor} {server.version}",
         )

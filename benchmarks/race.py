@@ -84,7 +84,7 @@ def about(options: argparse.Namespace, servers: dict[str, str], took: float) -> 
     """What the figures were measured on."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release().split('-')[0]}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": {name: version(name) for name in ("redis", "hiredis", "uvloop")},
         "servers": servers,
