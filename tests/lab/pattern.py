@@ -47,15 +47,16 @@ class Pattern(Protocol):
         ...
 
 
-async def orphans(redis: Redis, name: str, *lasting: str) -> list[str]:
-    """The keys of a pattern that never expire, or not within a minute, when nobody uses it any more.
+async def orphans(redis: Redis, name: str, *lasting: str, longest: int = _LONGEST) -> list[str]:
+    """The keys of a pattern that never expire, or not soon, when nobody uses it any more.
 
     Args:
         redis: Where they are.
         name: Of the pattern.
         lasting: How the names of those end that are to stay.
+        longest: Milliseconds that a key may stay.
     """
     everywhere = redis.cluster_client if isinstance(redis, PipelinedCluster) else redis
     keys = [key.decode() async for key in everywhere.scan_iter(match=f"arp:{{{name}[:|}}]*", count=1000)]
     kept = {key: await redis.pttl(key) for key in keys if not key.endswith(lasting)}
-    return [f"{key} expires in {ttl} ms" for key, ttl in kept.items() if ttl == _NEVER or ttl > _LONGEST]
+    return [f"{key} expires in {ttl} ms" for key, ttl in kept.items() if ttl == _NEVER or ttl > longest]

@@ -152,3 +152,57 @@ async def test_what_is_left_is_found(pipelined: Redis, name: str) -> None:
     await pipelined.persist(next(iter(keys)))
     assert len(await orphans(pipelined, name)) == 3
     await pipelined.delete(*keys)
+
+
+def sums(*results: int) -> list[Call]:
+    """Additions of one, one after the other."""
+    return [done("increment", "m", at=float(at), result=result) for at, result in enumerate(results)]
+
+
+@pytest.mark.parametrize(
+    ("history", "findings"),
+    [
+        (sums(1, 2, 3), 0),
+        (sums(1, 2, 2), 2),
+        (sums(2, 1), 1),
+        (sums(1, 3), 1),
+        (
+            [
+                *sums(1),
+                replace(done("increment", "m", at=1.0), outcome="unknown"),
+                done("increment", "m", at=2.0, result=3),
+            ],
+            0,
+        ),
+        (
+            [
+                *sums(1),
+                replace(done("increment", "m", at=1.0), outcome="fail"),
+                done("increment", "m", at=2.0, result=3),
+            ],
+            1,
+        ),
+    ],
+)
+def test_an_addition_that_is_lost_or_counts_twice_is_found(history: Sequence[Call], findings: int) -> None:
+    """Each addition makes a sum of its own, one more than the last; those of unknown outcome may have counted."""
+    assert len(PATTERNS["Counter"].findings(history)) == findings
+
+
+BORN, ENDED = done("create", "ada", at=1.0, number=7), done("revoke_all", "ada", at=2.0)
+
+
+@pytest.mark.parametrize(
+    ("history", "findings"),
+    [
+        ([BORN, done("load", "ada", 7, at=1.5, result=True), ENDED, done("load", "ada", 7, at=3.0, result=False)], 0),
+        ([BORN, ENDED, done("load", "ada", 7, at=3.0, result=True)], 1),
+        ([BORN, replace(ENDED, outcome="unknown"), done("load", "ada", 7, at=3.0, result=True)], 0),
+        ([BORN, replace(ENDED, arguments=("bob",)), done("load", "ada", 7, at=3.0, result=True)], 0),
+        ([BORN, done("load", "ada", 7, at=3.0, result=False)], 1),
+        ([BORN, done("load", "ada", 7, at=60.0, result=False)], 0),
+    ],
+)
+def test_a_session_that_outlives_its_end_or_is_lost_is_found(history: Sequence[Call], findings: int) -> None:
+    """After a logout everywhere no session is there, and without one none is gone."""
+    assert len(PATTERNS["SessionStore"].findings(history)) == findings
