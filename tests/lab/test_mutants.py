@@ -1,0 +1,43 @@
+"""The mutants of the scripts are other scripts than the scripts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.lab.mutants import ROOT, is_killed, mutants_of
+
+SCRIPT = Path("aioredis_patterns/locks/lua/lock_release.lua")
+
+
+def test_each_mutant_differs_in_one_line(tmp_path: Path) -> None:
+    """A mutant is its script but for one line of code."""
+    shutil.copytree(ROOT / SCRIPT.parent, tmp_path / SCRIPT.parent)
+    original = (ROOT / SCRIPT).read_text().splitlines()
+    mutants = list(mutants_of(SCRIPT))
+    assert len(mutants) >= 3
+    for mutant in mutants:
+        kept = mutant.put_into(tmp_path)
+        mutated = (tmp_path / SCRIPT).read_text().splitlines()
+        assert [one for one, other in zip(original, mutated, strict=True) if one != other] == [
+            original[mutant.number - 1]
+        ]
+        (tmp_path / SCRIPT).write_text(kept)
+
+
+def test_a_mutant_is_killed_by_a_test_that_fails(tmp_path: Path) -> None:
+    """What its room's tests find is killed, and what they do not look at survives; the script is then as before."""
+    (tmp_path / SCRIPT.parent).mkdir(parents=True)
+    shutil.copy(ROOT / SCRIPT, tmp_path / SCRIPT)
+    for word, killed in ((str(len((ROOT / SCRIPT).read_text())), True), ("0", False)):
+        (tmp_path / "tests" / word).mkdir(parents=True)
+        check = f"from pathlib import Path\ndef test_it():\n    assert Path('{SCRIPT}').stat().st_size in ({word}, "
+        check += "0)" if killed else "*range(99999))"
+        (tmp_path / "tests" / word / "test_size.py").write_text(check)
+        longer = next(one for one in mutants_of(SCRIPT) if len(one.line) != len(_line(one.number)))
+        assert is_killed(longer, tmp_path, word) == killed
+    assert (tmp_path / SCRIPT).read_text() == (ROOT / SCRIPT).read_text()
+
+
+def _line(number: int) -> str:
+    return (ROOT / SCRIPT).read_text().splitlines()[number - 1]
