@@ -270,7 +270,7 @@ async def test_freshness(store: SessionStore) -> None:
     verified = await store.rotate(session, verified=True)
     assert before is not None
     assert verified.authenticated_at is not None
-    assert verified.authenticated_at >= before
+    assert verified.authenticated_at > before
     loaded = await store.load(verified.token)
     assert loaded is not None
     assert loaded.authenticated_at == verified.authenticated_at
