@@ -142,6 +142,17 @@ async def test_estimates_are_as_near_as_they_say(redis: Redis, name: str) -> Non
     assert all([0 < await redis.ttl(key) <= 60 for key in keys])
 
 
+async def test_a_window_ends_with_the_time_of_its_first_item(redis: Redis, name: str) -> None:
+    """A window expires from its first item on, and no further one lets it live longer."""
+    visits = UniqueCounter(redis, name, ttl=60)
+    await visits.add("ada", window="today")
+    [window] = await redis.keys(f"arp:{{{name}}}:*")
+    assert 0 < await redis.pttl(window) <= 60_000
+    await redis.pexpire(window, 30_000)
+    await visits.add("grace", window="today")
+    assert 0 < await redis.pttl(window) <= 30_000
+
+
 async def test_what_was_added_changes_nothing(redis: Redis, name: str) -> None:
     """An item counts once in a window, an int as its digits, and nothing is in a window that nobody named."""
     visits = UniqueCounter(redis, name)

@@ -193,6 +193,16 @@ async def test_rotation_keeps_the_session(store: SessionStore) -> None:
     assert [info.public_id for info in await store.list("ada")] == [session.public_id]
 
 
+async def test_rotation_ends_no_later(redis: Redis, name: str) -> None:
+    """Whatever the idle time, what a rotation makes leaves Redis with the session's own end."""
+    store = SessionStore(redis, name, idle=3600, lifetime=100)
+    new = await store.rotate(await store.create("ada"))
+    lives = [await redis.pttl(key) for key in await redis.keys(f"arp:*{name}*:session:*")]
+    assert len(lives) == 2
+    assert all(0 < life <= 100_001 for life in lives)
+    assert await store.load(new.token) is not None
+
+
 async def test_an_old_token_is_good_for_a_while(redis: Redis, name: str, store: SessionStore) -> None:
     """A request on its way with the old token reads and saves the session, and neither prolongs nor rotates it."""
     old = await store.create("ada", {"n": 1})
