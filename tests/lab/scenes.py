@@ -71,6 +71,7 @@ async def three_nodes(seed: int) -> AsyncIterator[Scene]:
         moves: dict[str, tuple[int, Disturb]] = {
             "slot moved": (20, partial(_move_slot, cluster)),
             "replica took over": (6, partial(_take_over, cluster)),
+            "CLIENT KILL": (10, partial(_kill_clients, cluster)),
         }
         never: dict[str, tuple[int, Disturb]] = dict.fromkeys(_FOR_ONE_SERVER, (0, _nothing))
         yield Scene(cluster.url, cluster.url, cluster.nodes, own=moves | never)
@@ -108,6 +109,13 @@ async def _take_over(cluster: EmbeddedCluster, scene: Scene, crew: Crew, size: f
             return False
 
         await eventually(took_over, timeout=60, every=1)
+
+
+async def _kill_clients(cluster: EmbeddedCluster, scene: Scene, crew: Crew, size: float) -> None:
+    """Let the nodes close all connections, but not while one of them serves who moves a slot."""
+    async with scene.away:
+        for node in cluster.nodes:
+            await node.ask("CLIENT", "KILL", "TYPE", "pubsub" if size < 0.3 else "normal", "SKIPME", "yes")
 
 
 async def _nothing(scene: Scene, crew: Crew, size: float) -> None: ...
