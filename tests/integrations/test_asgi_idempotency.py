@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from itertools import pairwise
 from typing import Any
@@ -19,7 +20,7 @@ from starlette.routing import Route
 from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.integrations.asgi import IdempotencyMiddleware
-from tests.integrations.serving import calling, serving
+from tests.integrations.serving import Ended, behind_a_middleware, calling, serving
 from tests.support.faults import Fault, FaultProxy
 from tests.support.waiting import eventually
 
@@ -51,6 +52,15 @@ class Shop:
     async def stream(self, request: Request) -> Response:
         self.done.append(await request.body())
         return StreamingResponse(iter([b"a", b"b", b"c" * int(request.query_params.get("more", 1))]))
+
+    async def slow(self, request: Request) -> Response:
+        self.done.append(await request.body())
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"half"
+            await self.go_on.wait()
+
+        return StreamingResponse(parts())
 
     async def later(self, request: Request) -> Response:
         return PlainTextResponse("soon", background=BackgroundTask(self.go_on.wait))
@@ -300,6 +310,23 @@ async def test_half_a_body_is_never_served(pipelined: Redis, name: str, shop: Sh
     scope["headers"] = [(b"idempotency-key", b"k")]
     await shop.application(pipelined, name)(scope, receive, send)
     assert not shop.done
+
+
+async def test_an_answer_that_was_broken_off_is_not_repeated(pipelined: Redis, name: str, shop: Shop) -> None:
+    """Where a client left in the middle of a stream, a repetition learns that it was done, and gets no half answer."""
+    app = Ended(
+        IdempotencyMiddleware(
+            behind_a_middleware(Route("/slow", shop.slow, methods=["POST"])), redis=pipelined, name=name
+        )
+    )
+    shop.go_on.clear()
+    async with serving(app) as client:
+        async with client.stream("POST", "/slow", headers=key()) as answer:
+            assert await anext(answer.aiter_bytes()) == b"half"
+        await app.ended.wait()
+        again = await client.post("/slow", headers=key())
+    assert (again.status_code, again.headers[REPLAYED]) == (409, "true")
+    assert len(shop.done) == 1
 
 
 async def test_work_behind_the_answer_does_not_hold_it_up(pipelined: Redis, name: str, shop: Shop) -> None:

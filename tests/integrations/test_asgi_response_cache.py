@@ -21,7 +21,7 @@ from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.integrations.asgi import ResponseCacheMiddleware, SessionMiddleware
 from aioredis_patterns.integrations.asgi.directives import Directives
 from aioredis_patterns.sessions import SessionStore
-from tests.integrations.serving import calling, serving
+from tests.integrations.serving import Ended, behind_a_middleware, calling, serving
 
 
 class Site:
@@ -30,6 +30,7 @@ class Site:
     def __init__(self) -> None:
         self.made = 0
         self.go_on = asyncio.Event()
+        self.fails = False
 
     async def page(self, request: Request) -> Response:
         self.made += 1
@@ -44,7 +45,16 @@ class Site:
     async def parts(self) -> AsyncIterator[bytes]:
         yield b"first "
         await self.go_on.wait()
+        if self.fails:
+            raise ValueError("the application is broken")
         yield b"last"
+
+    async def hello_later(self, request: Request) -> Response:
+        async def parts() -> AsyncIterator[str]:
+            yield "hello "
+            yield request.session.get("name")
+
+        return StreamingResponse(parts(), headers={"Cache-Control": "public"})
 
     async def hello(self, request: Request) -> Response:
         self.made += 1
@@ -211,6 +221,51 @@ async def test_what_streams_is_not_held_up(cache: Cache[bytes], site: Site) -> N
     assert "etag" in again.headers
 
 
+@pytest.mark.parametrize("cut_by", ["the client", "an exception"])
+async def test_a_page_that_was_cut_short_is_not_kept(cache: Cache[bytes], site: Site, cut_by: str) -> None:
+    """What a client left in the middle of, or what failed there, is no page, though Starlette ends it as one."""
+    app = Ended(ResponseCacheMiddleware(behind_a_middleware(Route("/stream", site.stream)), cache=cache))
+    site.fails = cut_by == "an exception"
+    async with serving(app) as client:
+        async with client.stream("GET", "/stream") as answer:
+            assert await anext(answer.aiter_bytes()) == b"first "
+            if site.fails:
+                site.go_on.set()
+                await app.ended.wait()
+        await app.ended.wait()
+        site.fails = False
+        site.go_on.set()
+        assert [(await client.get("/stream")).text for _ in range(2)] == ["first last"] * 2
+    assert site.made == 2
+
+
+async def test_a_page_of_another_length_than_it_says_is_not_kept(cache: Cache[bytes]) -> None:
+    """What has fewer bytes than its `Content-Length` was cut, and is made again for the next."""
+    made = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        made.append(scope["path"])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+        await send({"type": "http.response.body", "body": b"too short"[: 3 + 6 * (len(made) - 1)]})
+
+    async with calling(ResponseCacheMiddleware(app, cache=cache)) as client:
+        assert [(await client.get("/")).text for _ in range(3)] == ["too", "too short", "too short"]
+
+
+async def test_a_body_belongs_to_its_request(cache: Cache[bytes], site: Site) -> None:
+    """What was made of the body of a GET is not given to one without it, or with another."""
+    async with calling(site.application(cache)) as client:
+        answers = [await client.request("GET", "/", content=body) for body in (b"a", b"b", b"")]
+    assert [answer.text.split()[0] for answer in answers] == ["1", "2", "3"]
+
+
+async def test_an_empty_tag_is_nobodys(cache: Cache[bytes], site: Site) -> None:
+    """An application that sends an `ETag` without anything in it has its pages given whole."""
+    async with calling(site.application(cache)) as client:
+        answers = [await client.get("/", params={"etag": ""}, headers=known) for known in ({}, {"If-None-Match": ""})]
+    assert [(answer.status_code, answer.text.split()[0]) for answer in answers] == [(200, "1")] * 2
+
+
 @pytest.mark.parametrize("outside", ["the cache", "the session"])
 async def test_a_page_that_depends_on_the_session_is_not_given_to_others(
     pipelined: Redis, name: str, cache: Cache[bytes], site: Site, outside: str
@@ -227,6 +282,18 @@ async def test_a_page_that_depends_on_the_session_is_not_given_to_others(
         cookies = [{"Cookie": f"__Host-session={token}"} for token in tokens] + [{}]
         answers = [[(await client.get("/", headers=each)).text for each in cookies] for _ in range(2)]
     assert answers == [["hello ada", "hello bob", "hello None"]] * 2
+
+
+async def test_a_page_whose_body_depends_on_the_session_is_not_given_to_others(
+    pipelined: Redis, name: str, cache: Cache[bytes], site: Site
+) -> None:
+    """A session that is looked at first when the body streams makes the page one visitor's as well."""
+    store = SessionStore(pipelined, name)
+    cached = ResponseCacheMiddleware(Starlette(routes=[Route("/", site.hello_later)]), cache=cache)
+    tokens = [(await store.create(None, {"name": visitor})).token for visitor in ("ada", "bob")]
+    async with calling(SessionMiddleware(cached, store=store)) as client:
+        cookies = [{"Cookie": f"__Host-session={token}"} for token in tokens]
+        assert [(await client.get("/", headers=each)).text for each in cookies] == ["hello ada", "hello bob"]
 
 
 async def test_a_page_is_given_when_it_cannot_be_kept(own_server: EmbeddedServer, name: str, site: Site) -> None:

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias, final
 from .headers import Field
 from .problem import Send
 
-__all__ = ("Answer", "Recording", "without_sending_files")
+__all__ = ("Answer", "Receive", "Recording", "without_sending_files")
 
 _Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[_Message]]
 
 _BY_PATH = frozenset(("http.response.pathsend", "http.response.zerocopysend"))
 
@@ -55,7 +56,11 @@ class Recording:
 
     So nobody has a whole response in hand of which there is no record. What streams is not held up.
 
+    An application may end an answer in order that it broke off, as its client had left. `whole` says which it is: one
+    that has the length it said or, if it said none, whose client was not seen leaving by `receive`.
+
     Args:
+        receive: The server's; the application is to have this one's.
         send: The server's.
         max_body: Bytes of a body that are copied.
         wanted: Whether a response is to be copied, by its status and fields.
@@ -63,20 +68,32 @@ class Recording:
             unless a part of that is on its way already.
     """
 
-    __slots__ = ("_answer", "_body", "_complete", "_max_body", "_send", "_start", "_wanted", "too_long")
+    __slots__ = (
+        *("_answer", "_body", "_complete", "_has_left", "_max_body", "_receive", "_send", "_start", "_too_long"),
+        *("_wanted", "whole"),
+    )
 
     def __init__(
         self,
+        receive: Receive,
         send: Send,
         max_body: int,
         wanted: Callable[[Answer], bool],
         complete: Callable[[Answer], Awaitable[Answer]],
     ) -> None:
-        self._send, self._max_body, self._wanted, self._complete = send, max_body, wanted, complete
+        self._receive, self._send = receive, send
+        self._max_body, self._wanted, self._complete = max_body, wanted, complete
         self._start: _Message | None = None
         self._answer: Answer | None = None
         self._body = bytearray()
-        self.too_long = False
+        self._too_long = self._has_left = False
+        self.whole = False
+
+    async def receive(self) -> _Message:
+        """Pass on what the client sends."""
+        message = await self._receive()
+        self._has_left = self._has_left or message["type"] == "http.disconnect"
+        return message
 
     async def __call__(self, message: _Message) -> None:
         """Pass on what the application sends."""
@@ -96,18 +113,23 @@ class Recording:
 
     def _copy(self, data: bytes) -> None:
         if len(self._body) + len(data) > self._max_body:
-            self.too_long = True
+            self._too_long = True
             self._body.clear()
-        if not self.too_long:
+        if not self._too_long:
             self._body += data
 
     async def _end(self, answer: Answer, message: _Message) -> None:
         self._answer = None
+        self.whole = not self._too_long and self._has_all(answer)
         changed = await self._complete(Answer(answer.status, answer.fields, bytes(self._body)))
-        if self._start is None or self.too_long:
+        if self._start is None or self._too_long:
             await self._pass(message)
         else:
             await changed.send(self._send)
+
+    def _has_all(self, answer: Answer) -> bool:
+        length = answer.value(b"content-length")
+        return not self._has_left if length is None else length == b"%d" % len(self._body)
 
     async def _pass(self, message: _Message) -> None:
         if self._start is not None:

@@ -25,7 +25,7 @@ _LONGEST_KEY: Final = 255
 _REPLAYED: Final = (b"idempotency-replayed", b"true")
 _SOON: Final = (b"retry-after", b"1")
 _PASSING: Final = (408, 425, 429)  # these ask for the same request once more
-_NOT_KEPT: Final = "the request was done, and its answer was too long to be kept"
+_NOT_KEPT: Final = "the request was done, and its answer was too long to be kept, or broken off"
 
 _REFUSED: Final = {
     "missing": (400, "this request needs an Idempotency-Key"),
@@ -49,8 +49,8 @@ class IdempotencyMiddleware:
     after the one and before the other frees the key when its lease ends, and a repetition has the effect again. So it
     does when Redis fails in between, and when a process stalls for longer than its lease. Make the key part of the
     effect, in a column that is unique for example, where that must not be. An answer of 5xx, 408, 425 or 429, or an
-    exception, frees the key at once. `Set-Cookie` is not repeated. Of an answer longer than `max_body` only is known
-    that it was given: a repetition gets 409.
+    exception before the answer's end, frees the key at once. `Set-Cookie` is not repeated. Of an answer longer than
+    `max_body`, or one that was broken off as its client left, only is known that it was given: a repetition gets 409.
 
     The cost. Two round trips for a request with a key, and a hash per key for `ttl`; none for other requests. The
     body is read before the application runs; its answer may stream.
@@ -152,11 +152,11 @@ class IdempotencyMiddleware:
             if answer.status < 500 and answer.status not in _PASSING:
                 fields = [field for field in answer.fields if field[0].lower() != b"set-cookie"]
                 kept = Answer(answer.status, fields, answer.body)
-                await claim.end(kept.pack({"whole": not recording.too_long}), self._ttl_ms)
+                await claim.end(kept.pack({"whole": recording.whole}), self._ttl_ms)
             return answer
 
-        recording = Recording(send, self._max_body, lambda _: True, complete)
-        await self.app(without_sending_files(scope), receive, recording)
+        recording = Recording(receive, send, self._max_body, lambda _: True, complete)
+        await self.app(without_sending_files(scope), recording.receive, recording)
 
     async def _who(self, scope: Scope) -> str | bytes:
         if self._principal is None:

@@ -19,7 +19,7 @@ from .request import digest, value_of
 
 __all__ = ("ResponseCacheMiddleware",)
 
-_NEVER: Final = frozenset((b"authorization", b"range"))
+_NEVER: Final = frozenset((b"authorization", b"range", b"transfer-encoding"))
 _ABOUT_THE_BODY: Final = frozenset((b"content-length", b"content-type", b"content-encoding"))
 _LONGEST: Final = 10 * 365 * 86_400
 
@@ -29,11 +29,13 @@ class ResponseCacheMiddleware:
     """Answers GET requests with the response that the application gave to the same one before.
 
     The promise. Only a response of 200 to a GET is kept, and one that is for somebody in particular never: not if the
-    request has `Authorization`, not if the response has `Set-Cookie` or a `Cache-Control` of `private`, `no-store` or
-    `no-cache`, not if the application looked at the session of a middleware outside. A request with cookies is answered
-    only by a response that says `public`, gives an `s-maxage` or names `Cookie` in its `Vary`, and leaves only such a
-    one. Responses that vary are kept for each value of what they vary by. Each has an `ETag`, and whoever names it in
-    `If-None-Match` gets 304 without a body; a kept one tells its `Age`.
+    request has `Authorization` or a body, not if the response has `Set-Cookie` or a `Cache-Control` of `private`,
+    `no-store` or `no-cache`, not if the application looked at the session of a middleware outside, in the body at last.
+    Nor is one that was broken off: that has not the length it says, whose client left before its end, or whose
+    application failed. A request with cookies is answered only by a response that says `public`, gives an `s-maxage` or
+    names `Cookie` in its `Vary`, and leaves only such a one. Responses that vary are kept for each value of what they
+    vary by. Each has an `ETag`, and whoever names it in `If-None-Match` gets 304 without a body; a kept one tells its
+    `Age`.
 
     The limit of the promise. A response lives for its `s-maxage` or `max-age`, or else for the cache's `ttl`. One that
     the application was making while its tag was invalidated is kept all the same, so that time bounds how old an answer
@@ -110,20 +112,29 @@ class ResponseCacheMiddleware:
         return Answer(answer.status, [*answer.fields, (b"age", b"%d" % age)], answer.body)
 
     async def _ask(self, scope: Scope, receive: Any, send: Send, place: str) -> None:
+        kept = None
+
         def wanted(answer: Answer) -> bool:
             return _may_be_kept(scope, answer)
 
         async def complete(answer: Answer) -> Answer:
-            if recording.too_long:
+            nonlocal kept
+            if not recording.whole or not wanted(answer):  # the body may have looked at the session
                 return answer
             tagged = _with_etag(answer)
-            await self._keep(scope, place, tagged)
+            kept = await self._keep(scope, place, tagged)
             return _unless_known(scope, tagged)
 
-        recording = Recording(send, self._max_body, wanted, complete)
-        await self.app(without_sending_files(scope), receive, recording)
+        recording = Recording(receive, send, self._max_body, wanted, complete)
+        try:
+            await self.app(without_sending_files(scope), recording.receive, recording)
+        except Exception:
+            if kept is not None:
+                await self._forget(kept)  # what failed may have broken off, and been ended in order
+            raise
 
-    async def _keep(self, scope: Scope, place: str, answer: Answer) -> None:
+    async def _keep(self, scope: Scope, place: str, answer: Answer) -> str | None:
+        """Where it is kept from now on, if it could be."""
         told = Directives.of(answer.value(b"cache-control"))
         vary = _names(answer.value(b"vary"))
         notes = {"at": time(), "cookies": _is_for_cookies(told, vary), "vary": []}
@@ -136,12 +147,21 @@ class ResponseCacheMiddleware:
                 place = _variant(scope, place, vary)
             await self._cache.set(place, answer.pack(notes), ttl=ttl, tags=tags)
         except (RedisError, PatternError, OSError, TimeoutError):
-            pass  # it is made again for the next
+            return None  # it is made again for the next
+        return place
+
+    async def _forget(self, place: str) -> None:
+        try:
+            await self._cache.delete(place)
+        except (RedisError, PatternError, OSError, TimeoutError):
+            pass  # it goes with its time
 
 
 def _is_particular(scope: Scope) -> bool:
     """Whether the request is for an answer of its own."""
-    return not _NEVER.isdisjoint(name for name, _ in scope["headers"]) or _asks_not_to_store(scope)
+    if not _NEVER.isdisjoint(name for name, _ in scope["headers"]) or _asks_not_to_store(scope):
+        return True
+    return value_of(scope, b"content-length") not in (None, b"0")
 
 
 def _asks_not_to_store(scope: Scope) -> bool:
@@ -178,7 +198,7 @@ def _unless_known(scope: Scope, answer: Answer) -> Answer:
     known = value_of(scope, b"if-none-match") or b""
     tags = {tag.strip().removeprefix(b"W/") for tag in known.split(b",")}
     tag = (answer.value(b"etag") or b"").removeprefix(b"W/")
-    if tag not in tags and known.strip() != b"*":
+    if not tag or (tag not in tags and known.strip() != b"*"):
         return answer
     return Answer(304, [field for field in answer.fields if field[0].lower() not in _ABOUT_THE_BODY], b"")
 
