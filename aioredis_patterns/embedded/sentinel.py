@@ -32,13 +32,6 @@ class EmbeddedSentinel:
     Example:
         ```python
         async with embedded_sentinel() as watched:
-            await watched.primary.kill()
-            await watched.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", watched.name)
-        ```
-
-    Example:
-        ```python
-        async with embedded_sentinel() as watched:
             await watched.primary.kill()  # a replica takes over
             await watched.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", watched.name)
         ```

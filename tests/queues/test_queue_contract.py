@@ -64,8 +64,8 @@ async def test_messages_come_in_their_order(redis: Redis, name: str, make: Make)
     assert await queue.stats() == QueueStats(0, 0, 0, 0, None)
 
 
-async def test_a_record_that_is_none_costs_no_other_message(pipelined: Redis, name: str, make: Make) -> None:
-    """What somebody else has overwritten is passed over, whether it was ready, delayed or leased; the others come."""
+async def test_a_record_that_is_none_becomes_a_dead_letter(pipelined: Redis, name: str, make: Make) -> None:
+    """What somebody else has overwritten is put aside, whether it was ready, delayed or leased; the others come."""
     queue = make(pipelined, name, visibility=0.1)
     await queue.put_many("abc")
     await queue.put("d", delay=0.1)
@@ -74,14 +74,42 @@ async def test_a_record_that_is_none_costs_no_other_message(pipelined: Redis, na
     ids = await pipelined.hkeys(records)
     for number in (0, 1, 3):
         await pipelined.hset(records, ids[number], "no record")
-    delivery = await queue.claim(timeout=5)
-    assert delivery.payload == "c"
-    assert await delivery.ack()
-    await eventually(lambda: is_empty(queue))
+    found = []
+
+    async def all_are_aside() -> bool:
+        found.extend(await drained(queue))
+        return await queue.stats() == QueueStats(0, 0, 0, 3, None)
+
+    await eventually(all_are_aside)
+    assert found == ["c"]
+    letters = await queue.dead.list()
+    assert [(letter.body, letter.reason[:11]) for letter in letters] == [(b"no record", "undecodable")] * 3
+    assert await queue.dead.drop() == 3
+    assert not await pipelined.exists(records)
 
 
-async def is_empty(queue: Any) -> bool:
-    return await queue.claim(timeout=0) is None and await queue.stats() == QueueStats(0, 0, 0, 0, None)
+async def test_a_delivery_without_its_record_is_over(pipelined: Redis, name: str, make: Make) -> None:
+    """What has lost its record while it was handled is held no more, and does not come again."""
+    queue = make(pipelined, name)
+    await queue.put("a")
+    delivery = await queue.claim(timeout=0)
+    await pipelined.delete(f"arp:{{{name}}}:messages")
+    assert not await delivery.nack()
+    assert await queue.stats() == QueueStats(0, 0, 0, 0, None)
+
+
+async def test_a_dead_letter_without_its_record_is_none(pipelined: Redis, name: str, make: Make) -> None:
+    """What has lost its record can be dropped and cannot be replayed, and those beside it can."""
+    queue = make(pipelined, name)
+    for ending in (queue.dead.drop, queue.dead.replay):
+        await queue.put_many("ab")
+        while delivery := await queue.claim(timeout=0):
+            await delivery.reject("bad")
+        records = f"arp:{{{name}}}:messages"
+        await pipelined.hdel(records, (await pipelined.hkeys(records))[0])
+        await ending()
+        assert (await queue.stats()).dead == 0
+    assert len(await drained(queue)) == 1
 
 
 async def test_many_are_claimed_at_once(pipelined: Redis, name: str, make: Make) -> None:

@@ -13,7 +13,8 @@ local dead, messages, index = KEYS[1], KEYS[2], KEYS[3]
 local count = 0
 for _, id in ipairs(ARGV) do
   if redis.call('ZREM', dead, id) == 1 then
-    forget(messages, index, id, read(messages, id).dedup)
+    local message = read(messages, id)
+    forget(messages, index, id, message and message.dedup or '')
     count = count + 1
   end
 end

@@ -15,7 +15,7 @@ for _, id in ipairs(ARGV) do
   local died, message = redis.call('ZSCORE', dead, id), read(messages, id)
   if died and message then
     found[#found + 1] = id
-    found[#found + 1] = string.format('%.0f', message.enqueued or 0)
+    found[#found + 1] = string.format('%.0f', message.enqueued)
     found[#found + 1] = died
     found[#found + 1] = redis.call('HGET', index, 'a:' .. id) or '0'
     found[#found + 1] = redis.call('HGET', index, 'r:' .. id) or ''

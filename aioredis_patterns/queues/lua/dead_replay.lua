@@ -19,9 +19,11 @@ for _, id in ipairs({ unpack(ARGV, 2) }) do
   if redis.call('ZREM', dead, id) == 1 then
     redis.call('HDEL', index, 'a:' .. id, 'r:' .. id)
     local message = read(messages, id)
-    push_back(ready, index, id, message.priority, order, now, message.group)
-    wake(ready, waiters)
-    count = count + 1
+    if message then
+      push_back(ready, index, id, message.priority, order, now, message.group)
+      wake(ready, waiters)
+      count = count + 1
+    end
   end
 end
 return count

@@ -1,18 +1,17 @@
 -- Shared: one message, from its record to its end.
 
 -- A record: enqueued (us), expires (us, or 0), priority, dedup key, tab and group in one line, then
--- what the client wrote. Nothing where somebody else has written.
+-- what the client wrote. What somebody else has written is claimed as it is, and its client cannot read it.
 local function opened(record)
   local enqueued, expires, priority, dedup, group =
     string.match(record, '^(%d+) (%d+) (-?%d+) ([^\t\n]*)\t?([^\n]*)\n')
-  if not enqueued then return nil end
   return {
     text = record,
-    enqueued = tonumber(enqueued),
-    expires = tonumber(expires),
-    priority = tonumber(priority),
-    dedup = dedup,
-    group = group,
+    enqueued = tonumber(enqueued or 0),
+    expires = tonumber(expires or 0),
+    priority = tonumber(priority or 0),
+    dedup = dedup or '',
+    group = group or '',
   }
 end
 

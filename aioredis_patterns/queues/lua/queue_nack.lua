@@ -24,6 +24,7 @@ if not hold then return 0 end
 local now = clock()
 local message = read(messages, hold.id)
 let_go(leased, index, token)
+if not message then return 0 end
 if hold.attempt >= tonumber(most) then
   local put = bury(dead, index, hold.id, message.dedup, reason, now)
   run_again(ready, delayed, messages, index, waiters, order, now, put)
