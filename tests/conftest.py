@@ -11,7 +11,7 @@ import pytest_asyncio
 import redis.asyncio as redis_py
 
 from aioredis_patterns.client import connect
-from aioredis_patterns.embedded import EmbeddedServer, embedded_server
+from aioredis_patterns.embedded import EmbeddedCluster, EmbeddedServer, embedded_cluster, embedded_server
 
 if (urls := os.environ.get("REDIS_URLS")) and (worker := os.environ.get("PYTEST_XDIST_WORKER")):
     os.environ["REDIS_URL"] = urls.split()[int(worker.removeprefix("gw"))]  # one process's tests disturb no other's
@@ -21,6 +21,11 @@ CLIENTS = {
     "pipelined-decoding": lambda url: connect(url, decode_responses=True),
     "plain": redis_py.Redis.from_url,
     "plain-resp2-decoding": lambda url: redis_py.Redis.from_url(url, protocol=2, decode_responses=True),
+}
+
+CLUSTER_CLIENTS = {
+    "pipelined": lambda cluster: connect(cluster.url),
+    "plain-decoding": lambda cluster: redis_py.RedisCluster.from_url(cluster.masters[0].url, decode_responses=True),
 }
 
 
@@ -54,6 +59,20 @@ async def pipelined(url: str) -> AsyncIterator[redis_py.Redis]:
 async def redis(request: pytest.FixtureRequest, url: str) -> AsyncIterator[redis_py.Redis]:
     """A client of each kind that users build; what takes this fixture runs on all of them."""
     async with CLIENTS[request.param](url) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def cluster() -> AsyncIterator[EmbeddedCluster]:
+    """Three nodes that every test may use and none may stop, and whose slots stay where they are."""
+    async with embedded_cluster(replicas=0) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(params=CLUSTER_CLIENTS)
+async def cluster_client(request: pytest.FixtureRequest, cluster: EmbeddedCluster) -> AsyncIterator[redis_py.Redis]:
+    """A client of each kind that users build for a cluster."""
+    async with CLUSTER_CLIENTS[request.param](cluster) as client:
         yield client
 
 

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis
 
 from aioredis_patterns.caches import DELETED, Cache, NearCache, WriteBehind, WriteThrough
 from aioredis_patterns.client import connect
-from aioredis_patterns.embedded import EmbeddedCluster, embedded_cluster
+from aioredis_patterns.embedded import EmbeddedCluster
 from tests.caches.paused import Paused
 from tests.support.waiting import eventually
 
-CLIENTS = {
-    "pipelined": lambda cluster: connect(cluster.url),
-    "plain-decoding": lambda cluster: RedisCluster.from_url(cluster.masters[0].url, decode_responses=True),
-}
 
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster() -> AsyncIterator[EmbeddedCluster]:
-    async with embedded_cluster(replicas=0) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(params=CLIENTS)
-async def redis(request: pytest.FixtureRequest, cluster: EmbeddedCluster) -> AsyncIterator[Redis]:
-    """A client of each kind that users build."""
-    async with CLIENTS[request.param](cluster) as client:
-        yield client
+@pytest.fixture
+def redis(cluster_client: Redis) -> Redis:
+    """A client of each kind that users build, of a cluster."""
+    return cluster_client
 
 
 async def test_values_in_many_slots(redis: Redis, name: str) -> None:

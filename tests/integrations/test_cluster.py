@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from aioredis_patterns import Cache, FixedWindow
-from aioredis_patterns.client import connect
 from aioredis_patterns.codecs import Raw
-from aioredis_patterns.embedded import EmbeddedCluster, embedded_cluster
 from aioredis_patterns.integrations.asgi import (
     IdempotencyMiddleware,
     RateLimitMiddleware,
@@ -25,23 +20,11 @@ from aioredis_patterns.integrations.asgi import (
 from aioredis_patterns.sessions import SessionStore
 from tests.integrations.serving import calling
 
-CLIENTS = {
-    "pipelined": lambda cluster: connect(cluster.url),
-    "plain-decoding": lambda cluster: RedisCluster.from_url(cluster.masters[0].url, decode_responses=True),
-}
 
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster() -> AsyncIterator[EmbeddedCluster]:
-    async with embedded_cluster(replicas=0) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(params=CLIENTS)
-async def redis(request: pytest.FixtureRequest, cluster: EmbeddedCluster) -> AsyncIterator[Redis]:
-    """A client of each kind that users build."""
-    async with CLIENTS[request.param](cluster) as client:
-        yield client
+@pytest.fixture
+def redis(cluster_client: Redis) -> Redis:
+    """A client of each kind that users build, of a cluster."""
+    return cluster_client
 
 
 async def login(request: Request) -> Response:
