@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns._core.breaker import breaker_of
-from aioredis_patterns._core.durations import timeout_seconds
+from aioredis_patterns._core.durations import deadline_seconds
 from aioredis_patterns.errors import OutcomeUnknownError
 from aioredis_patterns.types import AnyRedis, Seconds
 
@@ -55,7 +55,7 @@ class Guard:
         self._redis = redis
         self._name = name
         self._on_error = check_way(on_error)
-        self._budget = timeout_seconds(budget, "budget")
+        self._budget = deadline_seconds(budget, "budget")
         self.local = local
 
     async def decide(

@@ -249,7 +249,8 @@ class Limiter:
         emit(hook, LimitDecided(pattern=type(self).__name__, name=self.name, outcome=outcome_of(decision)))
 
     def _guarded(self, on_error: OnError, budget: Seconds | None, share: float) -> Guard | None:
+        local = LocalShare(self.name, self._capacity, self.limit / self.period, share)
         if on_error == "raise" and budget is None:
             return None
-        local = LocalShare(self.name, self._capacity, self.limit / self.period, share) if on_error == "local" else None
-        return Guard(self._redis, self.name, on_error, BUDGET if budget is None else budget, local)
+        within = BUDGET if budget is None else budget
+        return Guard(self._redis, self.name, on_error, within, local if on_error == "local" else None)

@@ -32,7 +32,7 @@ class LocalShare:
     __slots__ = ("_capacity", "_most", "_name", "_rate", "_share", "_states")
 
     def __init__(self, name: str, most: int, rate: float, share: float) -> None:
-        if not 0 < share <= 1:
+        if isinstance(share, bool) or not 0 < share <= 1:
             raise ValueError(f"share must be above 0 and up to 1, not {share!r}")
         self._name = name
         self._share = share

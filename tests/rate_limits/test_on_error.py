@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import nan
 from typing import Any
 
 import pytest
@@ -141,7 +142,10 @@ async def test_a_composite_asks_the_state_of_its_parts(pipelined: Redis, name: s
         {"on_error": "ignore"},
         {"on_error": "local", "share": 0},
         {"on_error": "local", "share": 1.5},
+        {"on_error": "local", "share": True},
+        {"on_error": "open", "share": nan},
         {"on_error": "open", "budget": -1},
+        {"on_error": "open", "budget": 0},
     ],
 )
 def test_what_makes_no_sense_is_refused(kind: Kind, name: str, options: dict[str, Any]) -> None:
