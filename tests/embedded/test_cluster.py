@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from redis.asyncio import RedisCluster
 
@@ -73,3 +75,20 @@ async def test_servers_that_do_not_agree_are_given_up(monkeypatch: pytest.Monkey
 
     with pytest.raises(ServerUnavailableError, match="the cluster did not settle"):
         await settling.settled("the cluster", [never])
+
+
+async def test_a_server_that_stalls_is_asked_again(own_server: EmbeddedServer) -> None:
+    """A server that does not reply for longer than one question may take settles nothing, and ends nothing either."""
+    asked = 0
+
+    async def answers() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            own_server.resume()
+        async with asyncio.timeout(0.1 if asked == 1 else None):
+            return bool(await own_server.ask("PING") == "PONG")
+
+    own_server.pause()
+    await settling.settled("the server", [answers])
+    assert asked == 2
