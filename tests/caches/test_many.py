@@ -159,7 +159,7 @@ async def test_a_batch_outlives_one_of_its_callers(redis: Redis, name: str) -> N
 
 async def test_five_thousand(pipelined: Redis, name: str) -> None:
     """Thousands of keys are one call of the loader, and then all hits."""
-    cache = Cache(pipelined, name, ttl=60)
+    cache = Cache(pipelined, name, ttl=60, loading=Loading(lease=30))  # longer than a machine stands still
     squares = Squares()
     squares.go.set()
     expected = {key: key * key for key in range(5000)}
