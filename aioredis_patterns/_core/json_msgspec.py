@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,19 +15,13 @@ from aioredis_patterns._core.json_pydantic import dump_model, is_model, load_mod
 
 __all__ = ("dumps", "loads", "typed")
 
-_encode_plain = msgspec.json.Encoder().encode
-_decode_plain = msgspec.json.Decoder().decode
+dumps: Final[Callable[[Any], bytes]] = msgspec.json.Encoder().encode
+"""The JSON of a value made of JSON's own types."""
+
+loads: Final[Callable[[bytes], Any]] = msgspec.json.Decoder().decode
+"""The value of JSON's own types that the text holds."""
+
 _encode_typed = msgspec.json.Encoder(enc_hook=dump_model).encode
-
-
-def dumps(value: Any) -> bytes:
-    """The JSON of a value made of JSON's own types."""
-    return _encode_plain(value)
-
-
-def loads(data: bytes) -> Any:
-    """The value of JSON's own types that the text holds."""
-    return _decode_plain(data)
 
 
 def typed(type_: Any) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:

@@ -164,7 +164,7 @@ class SessionStore:
         shard, public_id = self._tokens.shard(user), secrets.token_hex(8)
         token = self._tokens.new(shard)
         digest, stored = self._tokens.digest(token), self._encoded(data or {})
-        fields = _flat(self._sealed(stored, public_id))
+        fields = self._fields(stored, public_id)
         keys = (*self._places(token, digest), self._index(shard, user))
         facts = (digest, user or "", secrets.token_hex(8), public_id, device[:_MOST_OF_DEVICE])
         args = (*facts, self._idle_ms, self._lifetime_ms, self._max_sessions, len(fields) // 2, *fields)
@@ -208,15 +208,18 @@ class SessionStore:
             CodecError: A value cannot be encoded; nothing was stored.
             SessionConflictError: The store is `versioned`, and another changed the session since it was loaded.
         """
-        encoded, before = self._encoded(session), session._stored  # noqa: SLF001  # its own handle
+        encoded, before = self._encoded(session._data), session._stored  # noqa: SLF001  # its own handle
+        if encoded == before:
+            return True
         changed = {name: data for name, data in encoded.items() if before.get(name) != data}
         removed = [f":{name}" for name in before if name not in encoded]
-        if not changed and not removed:
-            return True
         version, head = secrets.token_hex(8), session._head  # noqa: SLF001
         expected = head[_VERSION] if self._versioned else b""
-        fields = (len(removed), *removed, *_flat(self._sealed(changed, session.public_id)))
-        state = await self._saved(session, expected, version, *fields)
+        args = (expected, version, len(removed), *removed, *self._fields(changed, session.public_id))
+        keys = self._places(session.token, session._digest)  # noqa: SLF001
+        state, *moved = await _SAVE(self._redis, *keys, *args, deadline=self._deadline)
+        if moved and moved[0]:
+            state = await self._saved_as(session.token[:2], moved[0].decode(), *args)
         if state == _CONFLICT:
             raise SessionConflictError(self.name, "changed")
         if state == _GONE:
@@ -307,14 +310,12 @@ class SessionStore:
         await self._reused(shard, digest)
         return None
 
-    async def _saved(self, session: Session, *args: str | bytes | int) -> int:
+    async def _saved_as(self, shard: str, digest: str, *args: str | bytes | int) -> Any:
         """Save it where it is now: what was rotated since it was loaded is found by its successor."""
-        shard, digest = session.token[:2], session._digest  # noqa: SLF001
         while True:
-            keys = self._places(shard, digest)
-            state, *moved = await _SAVE(self._redis, *keys, *args, deadline=self._deadline)
+            state, *moved = await self._call(_SAVE, *self._places(shard, digest), *args)
             if not moved or not moved[0]:
-                return int(state)
+                return state
             digest = moved[0].decode()
 
     async def _reused(self, shard: str, successor: str) -> None:
@@ -362,13 +363,14 @@ class SessionStore:
         try:
             if self._seal is not None:
                 flat = self._opened(self._seal, flat)
-            for at in range(0, len(flat), 2):
-                if flat[at] == b"head":
-                    head = flat[at + 1]
+            pairs = iter(flat)
+            for field, text in zip(pairs, pairs, strict=True):
+                if field == b"head":
+                    head = text
                 else:
-                    name = flat[at][1:].decode()
-                    stored[name] = flat[at + 1]
-                    data[name] = decode(flat[at + 1])
+                    name = field[1:].decode()
+                    stored[name] = text
+                    data[name] = decode(text)
             return Session(token, digest, head, data, stored)
         except (CodecError, ValueError):
             self._tell_unreadable()
@@ -388,12 +390,12 @@ class SessionStore:
         decode = self._codec.decode
         return {name: decode(data) for name, data in stored.items()}
 
-    def _sealed(self, fields: dict[str, bytes], public_id: str) -> dict[str, bytes]:
-        """The fields as Redis has them."""
+    def _fields(self, stored: dict[str, bytes], public_id: str) -> Sequence[str | bytes]:
+        """The fields as Redis has them, each with its value behind it."""
         seal = self._seal
-        if seal is None:
-            return {f":{name}": data for name, data in fields.items()}
-        return {f":{name}": seal.seal(data, f"{public_id}:{name}") for name, data in fields.items()}
+        if seal is not None:
+            stored = {name: seal.seal(data, f"{public_id}:{name}") for name, data in stored.items()}
+        return [part for name, data in stored.items() for part in (f":{name}", data)]
 
     def _opened(self, seal: Seal, flat: Sequence[bytes]) -> Sequence[bytes]:
         """The fields as they were before they were sealed."""
@@ -420,10 +422,6 @@ class SessionStore:
 
     async def _call(self, script: Script, *keys_and_args: str | bytes | int) -> Any:
         return await script(self._redis, *keys_and_args, deadline=self._deadline)
-
-
-def _flat(pairs: Mapping[str, str | bytes]) -> list[str | bytes]:
-    return [part for pair in pairs.items() for part in pair]
 
 
 def _paired(flat: Sequence[bytes]) -> dict[bytes, bytes]:

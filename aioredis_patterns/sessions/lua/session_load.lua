@@ -13,20 +13,23 @@ local idle = tonumber(ARGV[1])
 
 local fields, head = redis.call('HGETALL', session), nil
 for at = 1, #fields, 2 do
-  if fields[at] == 'head' then head = fields[at + 1] end
+  if fields[at] == 'head' then
+    head = fields[at + 1]
+    break
+  end
 end
 if not head then
   local successor, grace = unpack(redis.call('HMGET', session, 'successor', 'grace'))
   if not successor then return {} end
   return {'moved', successor, tonumber(grace) > server_us() and 1 or 0}
 end
-local last = tonumber(part(head, LAST))
-if not last or not user_of(head) then return fields end -- which the caller cannot read either, and tells of
-if not owner_of(head, epochs) then return {} end
+-- A head that makes no sense is for the caller, who tells of it.
+if not owner_of(head, epochs) then return user_of(head) and {} or fields end
 
 local left = redis.call('PTTL', session)
 if left < idle * 0.9 and idle > 0 then
-  local now = server_us()
+  local last, now = tonumber(part(head, LAST)), server_us()
+  if not last then return fields end
   local life = math.min(idle, math.floor((last - now) / 1000))
   if life <= 0 then
     redis.call('DEL', session)
