@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -15,10 +15,10 @@ from aioredis_patterns._core.json_pydantic import dump_model, is_model, load_mod
 
 __all__ = ("dumps", "loads", "typed")
 
-dumps: Final[Callable[[Any], bytes]] = msgspec.json.Encoder().encode
+dumps: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 """The JSON of a value made of JSON's own types."""
 
-loads: Final[Callable[[bytes], Any]] = msgspec.json.Decoder().decode
+loads: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 """The value of JSON's own types that the text holds."""
 
 _encode_typed = msgspec.json.Encoder(enc_hook=dump_model).encode
