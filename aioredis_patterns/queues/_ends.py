@@ -126,9 +126,8 @@ class Ends(Generic[T]):
         async with waiting.turn(self._key), link.subscriptions.listen(inbox, self._key, bell):
             try:
                 while True:
-                    asking = background(
-                        _TAKE.on(link, self._key, self._waiters, side, inbox, since, int(late)), "an item is taken"
-                    )
+                    taking = _TAKE.on(link, self._key, self._waiters, side, inbox, since, int(late))
+                    asking = asyncio.create_task(taking, name="an item is taken")
                     since, *items = await asyncio.shield(asking)
                     if items:
                         return items[0]

@@ -10,7 +10,10 @@ import pytest
 from redis.asyncio import Redis
 
 from aioredis_patterns.client import connect
+from aioredis_patterns.embedded import EmbeddedServer
+from aioredis_patterns.errors import OutcomeUnknownError
 from aioredis_patterns.queues import Deque, Stack
+from tests.support.faults import Fault, FaultProxy
 
 
 async def test_the_newest_is_popped_first(redis: Redis, name: str) -> None:
@@ -133,6 +136,17 @@ async def test_cancelled_pops_lose_nothing(pipelined: Redis, name: str) -> None:
         while await stack.count() + len(popped) < 100:  # noqa: ASYNC110  # the state is the server's
             await asyncio.sleep(0.005)
     assert sorted(popped + await stack.pop_many(100)) == list(range(100))
+
+
+async def test_a_pop_that_fails_is_told_of_once(server: EmbeddedServer, name: str) -> None:
+    """Who waits for an item and loses the connection gets the error, and the event loop is not told of it as well."""
+    reports: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
+    async with FaultProxy(str(server.host), int(server.port or 0)) as proxy, connect(proxy.url) as redis:
+        proxy.add(Fault("cut_after", lambda command: command[0] in (b"EVALSHA", b"EVAL")))
+        with pytest.raises(OutcomeUnknownError):
+            await Stack(redis, name).pop(timeout=5)
+    assert not reports
 
 
 async def test_an_item_is_moved_in_one_step(redis: Redis, name: str) -> None:
