@@ -10,7 +10,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Literal, final
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns.errors import OutcomeUnknownError, PatternError
@@ -40,6 +40,8 @@ class Diary:
 
     def __init__(self, path: str) -> None:
         self.worker = Path(path).name
+        #: That of all diaries of a run; whatever else processes share has a folder in it.
+        self.folder = Path(path).parent
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._number = 0
 
@@ -63,7 +65,7 @@ class Noted:
         self._diary, self._what = diary, what
         #: Of the call in its diary, by which another call may name it.
         self.number = number
-        #: What it came to; the name of the error where it failed.
+        #: What it came to; the name of the error where it failed, or what the server says of it.
         self.result: Any = None
         self.outcome: Outcome = "unknown"
 
@@ -78,6 +80,6 @@ class Noted:
             self.outcome = "ok"
         else:
             self.outcome = "unknown" if isinstance(error, _UNKNOWN) else "fail"
-            self.result = type(error).__name__
+            self.result = str(error) if type(error) is ResponseError else type(error).__name__
         self._diary.write(self.number, self.outcome, monotonic(), self.result)
         return isinstance(error, _EXPECTED)

@@ -33,7 +33,8 @@ class Call:
 
 def read(folder: Path) -> list[Call]:
     """The calls of all diaries of a folder, in the order in which they began."""
-    return sorted((call for path in folder.iterdir() for call in _calls(path)), key=lambda call: call.begun)
+    diaries = [path for path in folder.iterdir() if path.is_file()]
+    return sorted((call for path in diaries for call in _calls(path)), key=lambda call: call.begun)
 
 
 def _calls(path: Path) -> Iterator[Call]:

@@ -13,7 +13,7 @@ from time import monotonic
 from redis.exceptions import RedisError
 
 from tests.lab.crew import Crew
-from tests.lab.scenes import Disturb, Scene
+from tests.lab.scene import Disturb, Scene
 from tests.support.faults import Command, Fault
 
 __all__ = ("KINDS", "Moment", "blow", "timeline")

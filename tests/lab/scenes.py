@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from redis.exceptions import ResponseError
 
 from aioredis_patterns.embedded import EmbeddedCluster, EmbeddedServer, embedded_cluster, embedded_server
 from tests.lab.crew import Crew
+from tests.lab.scene import FOR_ONE_SERVER, KEEPING, Disturb, Scene, nothing
+from tests.lab.watched import outage, sentinel
 from tests.support.faults import FaultProxy
 from tests.support.slots import Migration, another_than, owner_of
 from tests.support.waiting import eventually
 
-__all__ = ("KEEPING", "SCENES", "Disturb", "Scene")
-
-KEEPING = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
-"""Options of a server that has on its disk whatever it has answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What a storm needs to know."""
-
-    #: Where the workers connect to; through the proxies, where there are some.
-    url: str
-    #: Where one looks at what is left, past the proxies.
-    direct_url: str
-    servers: Sequence[EmbeddedServer]
-    proxies: Sequence[FaultProxy] = ()
-    #: Disturbances that exist here alone, or are drawn more often or never here, with their weights.
-    own: dict[str, tuple[int, Disturb]] = field(default_factory=dict)
-    #: Held by whoever stops or ends a server, so that only one is away at a time.
-    away: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def calm(self) -> None:
-        """End all that the proxies do."""
-        for proxy in self.proxies:
-            proxy.clear()
-            proxy.heal()
-
-
-Disturb = Callable[[Scene, Crew, float], Coroutine[Any, Any, None]]
-"""One disturbance, of a size from 0 to 1; it has ended when it returns."""
+__all__ = ("SCENES",)
 
 
 @contextlib.asynccontextmanager
@@ -73,14 +43,8 @@ async def three_nodes(seed: int) -> AsyncIterator[Scene]:
             "replica took over": (6, partial(_take_over, cluster)),
             "CLIENT KILL": (10, partial(_kill_clients, cluster)),
         }
-        never: dict[str, tuple[int, Disturb]] = dict.fromkeys(_FOR_ONE_SERVER, (0, _nothing))
+        never: dict[str, tuple[int, Disturb]] = dict.fromkeys(FOR_ONE_SERVER, (0, nothing))
         yield Scene(cluster.url, cluster.url, cluster.nodes, own=moves | never)
-
-
-_FOR_ONE_SERVER = (
-    *("connections reset", "replies lost", "reply halved", "latency", "black hole"),  # there is no proxy
-    *("CLIENT PAUSE", "server stopped", "server killed"),  # a migration or an election would fail half done
-)
 
 
 async def _move_slot(cluster: EmbeddedCluster, scene: Scene, crew: Crew, size: float) -> None:
@@ -118,8 +82,10 @@ async def _kill_clients(cluster: EmbeddedCluster, scene: Scene, crew: Crew, size
             await node.ask("CLIENT", "KILL", "TYPE", "pubsub" if size < 0.3 else "normal", "SKIPME", "yes")
 
 
-async def _nothing(scene: Scene, crew: Crew, size: float) -> None: ...
-
-
-SCENES: dict[str, Callable[[int], AbstractAsyncContextManager[Scene]]] = {"server": one_server, "cluster": three_nodes}
+SCENES: dict[str, Callable[[int], AbstractAsyncContextManager[Scene]]] = {
+    "server": one_server,
+    "cluster": three_nodes,
+    "sentinel": sentinel,
+    "outage": outage,
+}
 """Each takes the seed."""

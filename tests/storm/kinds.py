@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from aioredis_patterns.locks import FairLock, Lock, MultiLock, ReadWriteLock, Redlock, ReentrantLock, Semaphore
 
-__all__ = ("KINDS", "Attempt", "servers_of")
+__all__ = ("KINDS", "Attempt", "Make", "servers_of")
 
 _PERMITS = 3
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from aioredis_patterns.locks import Lock
 from tests.lab.diary import Diary
 from tests.lab.history import Call
 from tests.lab.pattern import orphans
 from tests.storm.history import Hold, inversions, overlaps
-from tests.storm.kinds import KINDS
+from tests.storm.kinds import KINDS, Attempt, Make
 
 __all__ = ("LEASE", "LOCKS", "PATIENCE", "Locking", "holds", "pause")
 
@@ -30,10 +31,12 @@ class Locking:
     """A kind of lock, taken by some tasks under some names.
 
     Args:
-        name: Of the kind, as the storm on locks knows it.
+        name: Of the kind.
+        make: Makes an attempt.
     """
 
     name: str
+    make: Make
 
     async def work(self, redis: Redis, diary: Diary, rng: random.Random, until: asyncio.Event) -> None:
         """Take one lock after the other."""
@@ -42,7 +45,7 @@ class Locking:
     async def _take_turns(self, redis: Redis, diary: Diary, rng: random.Random, until: asyncio.Event) -> None:
         while not until.is_set():
             names = [f"{self.name}:{rng.randrange(NAMES)}" for _ in range(2)]
-            attempt = KINDS[self.name]([redis], names, LEASE, rng)
+            attempt = self.make([redis], names, LEASE, rng)
             impatient = rng.random() < 0.05
             lease: Any = None
             with diary.call(self.name, "acquire", attempt.names, attempt.beside) as call:
@@ -86,4 +89,10 @@ def pause(rng: random.Random) -> float:
     return 0.4 if rng.random() < 0.02 else rng.random() * 0.03
 
 
-LOCKS = tuple(map(Locking, ("Lock", "FairLock", "ReentrantLock", "ReadWriteLock", "Semaphore", "MultiLock")))
+def _on_replicas(servers: Sequence[Redis], names: Sequence[str], lease: float, dice: random.Random) -> Attempt:
+    return Attempt(Lock(servers[0], names[0], lease=lease, min_replicas=1), names[:1])
+
+
+_ALONE = ("Lock", "FairLock", "ReentrantLock", "ReadWriteLock", "Semaphore", "MultiLock")
+
+LOCKS = (*[Locking(name, KINDS[name]) for name in _ALONE], Locking("LockOnReplicas", _on_replicas))

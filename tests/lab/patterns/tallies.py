@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from redis.asyncio import Redis
 
 from aioredis_patterns.counters import Counter
-from aioredis_patterns.leaderboards import Leaderboard
+from aioredis_patterns.leaderboards import Leaderboard, PeriodicLeaderboard
 from tests.lab.diary import Diary
 from tests.lab.history import Call
 from tests.lab.pattern import orphans
@@ -84,4 +84,5 @@ def _odd(calls: Sequence[Call]) -> Iterator[str]:
 TALLIES = (
     Tallying("Counter", Counter, (":counter",)),
     Tallying("Leaderboard", Leaderboard, ("",)),
+    Tallying("PeriodicLeaderboard", lambda redis, name: PeriodicLeaderboard(redis, name, periods=("all",)), ("",)),
 )
