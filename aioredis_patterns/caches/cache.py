@@ -304,14 +304,32 @@ class Cache(Generic[T]):
             self._supply.tell("miss" if missing else "hit")
         return default if missing else value
 
-    async def set(self, key: KeyPart, value: T, *, ttl: Seconds | None = None, tags: Iterable[str] = ()) -> None:
-        """Store a value; a load that is under way is not stored any more.
+    async def stamp(self, key: KeyPart) -> str:
+        """A mark of this moment, for who makes a value of this key without `get_or_load`, and then gives it to `set`.
+
+        Raises:
+            redis.exceptions.RedisError: Redis did not answer; with `on_error="open"` within the budget.
+        """
+        return await self._reader.stamp(self._shard(check_part(key, "key")), self._lifetimes.draw(None).marks_ms)
+
+    async def set(
+        self,
+        key: KeyPart,
+        value: T,
+        *,
+        ttl: Seconds | None = None,
+        tags: Iterable[str] = (),
+        since: str | None = None,
+    ) -> bool:
+        """Store a value, and say so; a load that is under way is not stored any more.
 
         Args:
             key: Where.
             value: What.
             ttl: Seconds until it has to be loaded again; the cache's own when None.
             tags: Names by which it can be invalidated together with others.
+            since: What `stamp` gave for this key before the value was made: it is not stored when all or one of its
+                tags was invalidated since, as it may be of before.
 
         Raises:
             CodecError: The value cannot be encoded.
@@ -320,9 +338,10 @@ class Cache(Generic[T]):
         part = check_part(key, "key")
         place = self._shard(part).place(part)
         content = self._contents.encode(value)
-        entry = (content[:4], *self._lifetimes.draw(ttl), joined_tags(tags), place.channel, content[4:])
+        mark = "" if since is None else since or "none"
+        entry = (content[:4], *self._lifetimes.draw(ttl), joined_tags(tags), mark, place.channel, content[4:])
         try:
-            await _SET(self._redis, *place.keys, *entry, deadline=self._deadline)
+            return bool(await _SET(self._redis, *place.keys, *entry, deadline=self._deadline))
         finally:
             self._forget_copy(part)
 

@@ -36,6 +36,9 @@ __all__ = (
 _JUDGE: Final = Script(
     __package__, "entry_judge", keys=3, fragments=("fragment_time", "fragment_marks", "fragment_state"), repeatable=True
 )
+_STAMP: Final = Script(
+    __package__, "cache_stamp", keys=2, fragments=("fragment_time", "fragment_marks"), repeatable=True
+)
 
 HEADER: Final = 68
 _MOST_TAGS: Final = 9_999
@@ -211,6 +214,11 @@ class Reader:
                 known = entry is None or _fresh(entry, marks)
                 replies.append((entry or 0) if known else await self._judge(shard, part))
         return replies
+
+    async def stamp(self, shard: Shard, keep_ms: int) -> str:
+        """The mark of this moment in a shard, which is kept for so long at least."""
+        stamp: bytes = await _STAMP(self._redis, shard.marks, shard.tags, keep_ms, deadline=self._deadline)
+        return stamp.decode()
 
     async def _mget(self, *keys: str) -> Any:
         link = link_of(self._redis)

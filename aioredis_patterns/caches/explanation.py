@@ -35,6 +35,7 @@ class Explanation:
 
     >>> cache = Cache(redis, "users", ttl=60)
     >>> await cache.set(42, "Ada", tags=["team:7"])
+    True
     >>> told = await cache.explain(42)
     >>> told.state, told.tags, told.loading
     ('fresh', ('team:7',), False)

@@ -58,6 +58,7 @@ class NearCache:
     Example:
         >>> users = Cache(redis, "users", ttl=3600, near=NearCache(max_entries=10_000))
         >>> await users.set(42, "Ada")
+        True
         >>> await users.get(42), await users.get(42)  # the second comes from the process
         ('Ada', 'Ada')
     """

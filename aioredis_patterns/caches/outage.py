@@ -54,6 +54,15 @@ class OpenReader:
         except SILENCE:
             return [0] * len(parts)
 
+    async def stamp(self, shard: Shard, keep_ms: int) -> str:
+        """What `Reader.stamp` answers.
+
+        Raises:
+            redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OutcomeUnknownError: It is an outage.
+        """
+        stamp: str = await self.within_budget(self._reader.stamp(shard, keep_ms))
+        return stamp
+
     async def within_budget(self, call: Coroutine[Any, Any, Any]) -> Any:
         """Make a call to Redis.
 

@@ -41,6 +41,31 @@ async def test_clear(redis: Redis, name: str, stale_ttl: float | None) -> None:
     assert await cache.get(1) == "new"
 
 
+@pytest.mark.parametrize("what", ["one of its tags", "all", "another tag", "nothing"])
+async def test_a_value_made_before_an_invalidation_is_refused(redis: Redis, name: str, what: str) -> None:
+    """What is set since a stamp is stored unless its tags were invalidated after it."""
+    cache = Cache(redis, name, ttl=60)
+    stamp = await cache.stamp("key")
+    if what == "all":
+        await cache.clear()
+    elif what != "nothing":
+        await cache.invalidate("red" if what == "one of its tags" else "blue")
+    stored = await cache.set("key", 1, tags=["red", "big"], since=stamp)
+    assert stored is (what in {"another tag", "nothing"})
+    assert await cache.get("key") == (1 if stored else None)
+    assert await cache.set("key", 2, tags=["red"], since=await cache.stamp("key"))
+    assert await cache.get("key") == 2
+
+
+@pytest.mark.parametrize("since", ["", "none", "9" * 16, "-1"])
+async def test_a_stamp_that_is_none_stores_nothing(redis: Redis, name: str, since: str) -> None:
+    """What `stamp` never gave is of no time that is known."""
+    cache = Cache(redis, name, ttl=60)
+    await cache.stamp("key")
+    assert not await cache.set("key", 1, since=since)
+    assert await cache.get("key") is None
+
+
 async def test_other_caches_stay(redis: Redis, name: str) -> None:
     """Tags and clear reach one cache alone."""
     cache, sibling = Cache(redis, name, ttl=60), Cache(redis, f"{name}:sibling", ttl=60)

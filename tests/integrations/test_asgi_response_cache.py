@@ -200,6 +200,81 @@ async def test_pages_are_invalidated_by_their_tags(cache: Cache[bytes], site: Si
         assert await texts(client) == ["2", "2"]
 
 
+@pytest.mark.parametrize(
+    ("vary", "known"),
+    [("", False), ("Accept-Language", False), ("Accept-Language", True)],
+    ids=["plain", "varies", "is known to vary"],
+)
+async def test_a_page_made_before_an_invalidation_is_not_kept(redis: Redis, name: str, vary: str, known: bool) -> None:
+    """What the application read before a tag was invalidated is given to nobody who comes afterwards."""
+    cache, state = Cache(redis, name, ttl=60, codec=Raw()), ["old"]
+
+    async def change_meanwhile(request: Request) -> Response:
+        seen = state[0]
+        if request.headers["accept-language"] == "de" and seen == "old":
+            state[0] = "new"
+            await cache.invalidate("state")
+        return PlainTextResponse(seen, headers={"Vary": vary} if vary else {})
+
+    site = Starlette(routes=[Route("/", change_meanwhile)])
+    async with calling(ResponseCacheMiddleware(site, cache=cache, tags=lambda scope: ["state"])) as client:
+        if known:  # so that it is known what the page varies by
+            assert await texts(client, **{"Accept-Language": "en"}) == ["old", "old"]
+        assert await texts(client, **{"Accept-Language": "de"}) == ["old", "new"]
+        assert await texts(client, **{"Accept-Language": "en"}) == ["new", "new"]
+
+
+async def test_a_page_is_made_and_given_without_redis(own_server: EmbeddedServer, name: str, site: Site) -> None:
+    """With `on_error="open"` a page costs no more than the budget of the cache when Redis is silent."""
+    async with connect(own_server.url) as client_of_redis:
+        cache = Cache(client_of_redis, name, ttl=60, codec=Raw(), on_error="open", budget=0.05)
+        async with calling(site.application(cache)) as client:
+            own_server.pause()
+            began = asyncio.get_running_loop().time()
+            assert (await client.get("/")).status_code == 200
+            assert asyncio.get_running_loop().time() - began < 4
+
+
+@pytest.mark.parametrize(
+    "foreign", [b"", b"\xff", b"[]", b"[1, 2, 3]", b'[{"vary": 7}, 200, []]', b'[{"vary": ["a"]}, 1, [1]]']
+)
+async def test_what_makes_no_sense_is_made_anew(
+    pipelined: Redis, name: str, cache: Cache[bytes], site: Site, foreign: bytes
+) -> None:
+    """Bytes in the place of a page that are none count as a miss, and the page takes their place."""
+    async with calling(site.application(cache)) as client:
+        assert await texts(client) == ["1", "1"]
+        (key,) = [key async for key in pipelined.scan_iter(f"*{name}*value:*")]
+        await cache.set(key.decode().rpartition(":")[2], foreign)
+        assert await texts(client) == ["2", "2"]
+
+
+async def test_a_page_that_was_old_already_says_its_whole_age(cache: Cache[bytes], site: Site) -> None:
+    """A kept page's age is what the application said it was, and what has passed since."""
+    async with calling(site.application(cache)) as client:
+        assert (await client.get("/?Age=100")).headers.get_list("age") == ["100"]
+        (age,) = (await client.get("/?Age=100")).headers.get_list("age")
+    assert 100 <= int(age) < 160
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({"Expires": "0"}, False),
+        ({"Expires": "Thu, 01 Jan 1970 00:00:00 GMT"}, False),
+        ({"Expires": "Fri, 31 Dec 2999 23:59:59 GMT"}, True),
+        ({"Expires": "0", "Cache-Control": "max-age=60"}, True),
+    ],
+)
+async def test_a_page_is_not_kept_beyond_its_expires(
+    cache: Cache[bytes], site: Site, fields: dict[str, str], kept: bool
+) -> None:
+    """Where nothing else says how long a page lives, its `Expires` does; what is no date has passed."""
+    async with calling(site.application(cache)) as client:
+        answers = [await client.get("/", params=fields) for _ in range(2)]
+    assert (answers[0].text == answers[1].text) is kept
+
+
 async def test_a_long_body_passes(cache: Cache[bytes], site: Site) -> None:
     """What is longer than is kept is given whole, and made each time."""
     async with calling(site.application(cache, max_body=5)) as client:

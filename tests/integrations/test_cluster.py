@@ -85,3 +85,22 @@ async def test_pages_of_every_node_are_made_once(redis: Redis, name: str) -> Non
             assert [(await client.get(f"/?{number}")).text for _ in range(2)] == [f"made {number + 1}"] * 2
         await cache.invalidate("all")
         assert (await client.get("/?0")).text == "made 13"
+
+
+@pytest.mark.parametrize("vary", ["", "Accept"])
+async def test_pages_of_every_node_are_of_after_the_invalidation(redis: Redis, name: str, vary: str) -> None:
+    """A page that was made while its tag was invalidated is not kept, whichever slots it and its variants are in."""
+    cache, made = Cache(redis, name, ttl=60, codec=Raw()), dict[str, int]()
+
+    async def change_meanwhile(request: Request) -> Response:
+        page = request.url.query
+        made[page] = made.get(page, 0) + 1
+        if made[page] == 1:
+            await cache.invalidate(page)
+        return PlainTextResponse(str(made[page]), headers={"Vary": vary} if vary else {})
+
+    site = Starlette(routes=[Route("/", change_meanwhile)])
+    app = ResponseCacheMiddleware(site, cache=cache, tags=lambda scope: [scope["query_string"].decode()])
+    async with calling(app) as client:
+        for number in range(12):
+            assert [(await client.get(f"/?{number}")).text for _ in range(3)] == ["1", "2", "2"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from email.utils import parsedate_to_datetime
+from secrets import token_hex
 from time import time
 from typing import Any, Final, final
 
@@ -22,6 +24,8 @@ __all__ = ("ResponseCacheMiddleware",)
 _NEVER: Final = frozenset((b"authorization", b"range", b"transfer-encoding"))
 _ABOUT_THE_BODY: Final = frozenset((b"content-length", b"content-type", b"content-encoding"))
 _LONGEST: Final = 10 * 365 * 86_400
+_DIGITS: Final = 10
+_SILENT: Final = (RedisError, PatternError, OSError, TimeoutError)
 
 
 @final
@@ -37,12 +41,15 @@ class ResponseCacheMiddleware:
     vary by. Each has an `ETag`, and whoever names it in `If-None-Match` gets 304 without a body; a kept one tells its
     `Age`.
 
-    The limit of the promise. A response lives for its `s-maxage` or `max-age`, or else for the cache's `ttl`. One that
-    the application was making while its tag was invalidated is kept all the same, so that time bounds how old an answer
-    can be. Many who miss at one time all reach the application. A body that is longer than `max_body` is not kept;
-    what streams is not held up.
+    One that the application was making while one of its tags was invalidated is not kept either: who asks after that
+    gets nothing from before.
 
-    The cost. One round trip for a request that can be answered, two if its response varies; one more to keep one.
+    The limit of the promise. A response lives for its `s-maxage` or `max-age`, or else for the cache's `ttl`. Many who
+    miss at one time all reach the application. A body that is longer than `max_body` is not kept; what streams is not
+    held up.
+
+    The cost. One round trip for a request that can be answered, two if its response varies. For one that cannot, one
+    more before the application and one behind it; two each if its response varies.
 
     Args:
         app: The application.
@@ -89,29 +96,32 @@ class ResponseCacheMiddleware:
             await self.app(scope, receive, send)
             return
         place = _place(scope)
-        found = await self._find(scope, place)
+        varies, found = await self._find(scope, place)
         if found is None:
-            await self._ask(scope, receive, send, place)
+            await self._ask(scope, receive, send, place, varies)
         else:
             await _unless_known(scope, found).send(send)
 
-    async def _find(self, scope: Scope, place: str) -> Answer | None:
-        """The kept response to such a request, with its age."""
-        packed = await self._cache.get(place)
-        if packed is None:
-            return None
-        notes, answer = Answer.unpack(packed)
-        if notes["vary"]:
-            packed = await self._cache.get(_variant(scope, place, notes["vary"]))
-            if packed is None:
-                return None
-            notes, answer = Answer.unpack(packed)
-        if _has_cookies(scope) and not notes["cookies"]:
-            return None
-        age = max(int(time() - notes["at"]), 0)
-        return Answer(answer.status, [*answer.fields, (b"age", b"%d" % age)], answer.body)
+    async def _find(self, scope: Scope, place: str) -> tuple[bool, Answer | None]:
+        """Whether the response varies, as far as is known; the one kept for such a request, with its age."""
+        notes, answer = await self._read(place)
+        varies = bool(notes.get("vary"))
+        if varies:
+            notes, answer = await self._read(_variant(scope, place, notes))
+        if answer is None or (_has_cookies(scope) and not notes["cookies"]):
+            return varies, None
+        return varies, _aged(answer, max(int(time() - notes["at"]), 0))
 
-    async def _ask(self, scope: Scope, receive: Any, send: Send, place: str) -> None:
+    async def _read(self, place: str) -> tuple[dict[str, Any], Answer | None]:
+        """What is kept there; nothing if that makes no sense."""
+        packed = await self._cache.get(place)
+        try:
+            return ({}, None) if packed is None else _known(*Answer.unpack(packed))
+        except (ValueError, TypeError, AttributeError, LookupError):
+            return {}, None
+
+    async def _ask(self, scope: Scope, receive: Any, send: Send, place: str, varies: bool) -> None:
+        since, edition = await self._begin(place, varies)
         kept = None
 
         def wanted(answer: Answer) -> bool:
@@ -122,7 +132,8 @@ class ResponseCacheMiddleware:
             if not recording.whole or not wanted(answer):  # the body may have looked at the session
                 return answer
             tagged = _with_etag(answer)
-            kept = await self._keep(scope, place, tagged)
+            if since is not None:
+                kept = await self._keep(scope, place, tagged, since, edition)
             return _unless_known(scope, tagged)
 
         recording = Recording(receive, send, self._max_body, wanted, complete)
@@ -133,27 +144,46 @@ class ResponseCacheMiddleware:
                 await self._forget(kept)  # what failed may have broken off, and been ended in order
             raise
 
-    async def _keep(self, scope: Scope, place: str, answer: Answer) -> str | None:
+    async def _begin(self, place: str, varies: bool) -> tuple[str | None, dict[str, Any]]:
+        """The stamp of before the application, if it could be had, and what its response varies by, read behind that.
+
+        An edition that is there after the stamp, and still is when the signpost is written, has no older response in
+        it: what was made before an invalidation went into an edition that is gone.
+        """
+        try:
+            since = await self._cache.stamp(place)
+            edition, _ = await self._read(place) if varies else ({}, None)
+        except _SILENT:
+            return None, {}
+        return since, edition
+
+    async def _keep(self, scope: Scope, place: str, answer: Answer, since: str, edition: dict[str, Any]) -> str | None:
         """Where it is kept from now on, if it could be."""
         told = Directives.of(answer.value(b"cache-control"))
         vary = _names(answer.value(b"vary"))
         notes = {"at": time(), "cookies": _is_for_cookies(told, vary), "vary": []}
-        ttl = None if told.max_age is None else min(told.max_age, _LONGEST)
+        age = _life_of(answer, told)
+        ttl = None if age is None else min(age, _LONGEST)
         tags = list(self._tags(scope)) if self._tags is not None else []
+        packed = answer.pack(notes)
         try:
-            if vary:
-                signpost = Answer(answer.status, [], b"").pack({"vary": vary})
-                await self._cache.set(place, signpost, ttl=ttl, tags=tags)
-                place = _variant(scope, place, vary)
-            await self._cache.set(place, answer.pack(notes), ttl=ttl, tags=tags)
-        except (RedisError, PatternError, OSError, TimeoutError):
+            if not vary:
+                return place if await self._cache.set(place, packed, ttl=ttl, tags=tags, since=since) else None
+            if edition.get("vary") != vary:
+                edition = {**notes, "vary": vary, "edition": token_hex(8)}
+            signpost = Answer(answer.status, [], b"").pack(edition)
+            if not await self._cache.set(place, signpost, ttl=ttl, tags=tags, since=since):
+                return None
+            variant = _variant(scope, place, edition)
+            await self._cache.set(variant, packed, ttl=ttl, tags=tags)
+        except _SILENT:
             return None  # it is made again for the next
-        return place
+        return variant
 
     async def _forget(self, place: str) -> None:
         try:
             await self._cache.delete(place)
-        except (RedisError, PatternError, OSError, TimeoutError):
+        except _SILENT:
             pass  # it goes with its time
 
 
@@ -170,11 +200,37 @@ def _asks_not_to_store(scope: Scope) -> bool:
 
 def _may_be_kept(scope: Scope, answer: Answer) -> bool:
     vary, told = _names(answer.value(b"vary")), Directives.of(answer.value(b"cache-control"))
-    if answer.status != 200 or told.is_private or told.max_age == 0 or "*" in vary:
+    if answer.status != 200 or told.is_private or _life_of(answer, told) == 0 or "*" in vary:
         return False
     if answer.value(b"set-cookie") is not None or getattr(scope.get("session"), "accessed", False):
         return False
     return not _has_cookies(scope) or _is_for_cookies(told, vary)
+
+
+def _life_of(answer: Answer, told: Directives) -> int | None:
+    """Seconds for which a response may be given; None when it says nothing of it."""
+    expires = answer.value(b"expires")
+    if told.max_age is not None or expires is None:
+        return told.max_age
+    try:
+        return max(int(parsedate_to_datetime(expires.decode("latin-1")).timestamp() - time()), 0)
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _known(notes: dict[str, Any], answer: Answer) -> tuple[dict[str, Any], Answer]:
+    """What was noted, each of its type, and the response."""
+    vary = [str(name) for name in notes["vary"]]
+    edition, cookies = str(notes.get("edition", "")), bool(notes["cookies"])
+    return {"at": float(notes["at"]), "cookies": cookies, "vary": vary, "edition": edition}, answer
+
+
+def _aged(answer: Answer, seconds: int) -> Answer:
+    """The response as it is after some time in the cache."""
+    said = answer.value(b"age") or b""
+    age = seconds + (int(said) if said.isdigit() and len(said) < _DIGITS else 0)
+    fields = [field for field in answer.fields if field[0].lower() != b"age"]
+    return Answer(answer.status, [*fields, (b"age", b"%d" % age)], answer.body)
 
 
 def _is_for_cookies(told: Directives, vary: list[str]) -> bool:
@@ -213,6 +269,9 @@ def _place(scope: Scope) -> str:
     return digest(scope.get("scheme", "http"), host, scope["path"], scope["query_string"])
 
 
-def _variant(scope: Scope, place: str, vary: list[str]) -> str:
+def _variant(scope: Scope, place: str, edition: Mapping[str, Any]) -> str:
+    """Where the response is kept that goes with the request's values of what it varies by."""
+    vary: list[str] = edition["vary"]
     values = [value_of(scope, name.encode("latin-1")) for name in vary]
-    return digest(place, *vary, *(b"none" if value is None else b"=" + value for value in values))
+    said = (b"none" if value is None else b"=" + value for value in values)
+    return digest(place, edition["edition"], *vary, *said)
