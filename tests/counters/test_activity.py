@@ -113,6 +113,8 @@ async def test_a_day_is_kept_for_a_while(redis: Redis, name: str) -> None:
     assert [seconds + life for life in lives] == pytest.approx([day.timestamp() for day in (first, last, last)], abs=3)
     with pytest.raises(ValueError, match="not kept"):
         await Activity(redis, f"{name}:old", keep=0).mark("ada", day=date(2020, 1, 1))
+    with pytest.raises(ValueError, match="not kept"):
+        await Activity(redis, f"{name}:old", keep=0).mark("ada", day=datetime.now(UTC).date() - timedelta(days=2))
     assert await keys_of(redis, f"{name}:old") == []
 
 

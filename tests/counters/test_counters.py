@@ -59,7 +59,15 @@ async def test_beyond_what_is_exact_nothing_is_added(redis: Redis, name: str) ->
     counter = Counter(redis, name)
     assert await counter.increment(by=2**53) == 2**53
     assert await counter.increment() is None
+    assert await counter.increment(by=2) is None
     assert await counter.get() == 2**53
+
+
+@pytest.mark.parametrize("ttl", [0.001, 0.002])
+async def test_the_shortest_life_ends(redis: Redis, name: str, ttl: float) -> None:
+    """A counter of a millisecond is not one for ever."""
+    await Counter(redis, name, ttl=ttl).increment()
+    assert await redis.pttl(f"arp:{{{name}}}:counter") != -1
 
 
 async def test_a_bound_that_was_moved_holds_nobody_fast(redis: Redis, name: str) -> None:

@@ -174,6 +174,18 @@ async def test_a_session_ends_when_it_should_even_without_an_expiry(redis: Redis
     assert await keys_of(redis, name) == []
 
 
+async def test_a_session_past_its_end_is_not_rotated(redis: Redis, name: str) -> None:
+    """A session whose key lost its expiry gets no new token when its lifetime is over, and leaves nothing."""
+    store = SessionStore(redis, name, idle=60, lifetime=0.2)
+    session = await store.create(None)
+    (key,) = await keys_of_sessions(redis, name)
+    await redis.persist(key)
+    await eventually(lambda: datetime.now(UTC) > session.ends_at)
+    with pytest.raises(SessionConflictError):
+        await store.rotate(session)
+    assert await keys_of(redis, name) == []
+
+
 async def _is_none(store: SessionStore, token: str) -> bool:
     return await store.load(token) is None
 
@@ -284,6 +296,26 @@ async def test_freshness(store: SessionStore) -> None:
     loaded = await store.load(verified.token)
     assert loaded is not None
     assert loaded.authenticated_at == verified.authenticated_at
+
+
+async def test_who_ends_a_session_forgets_it(redis: Redis, name: str, store: SessionStore) -> None:
+    """What was revoked is in its user's index no more, though nobody asked for the list."""
+    first, second = await store.create("ada"), await store.create("ada")
+    (index,) = [key async for key in redis.scan_iter(f"arp:{{{name}|*user:ada*")]
+    await store.revoke(first)
+    assert await redis.zcard(index) == 1
+    await store.revoke(second.token)
+    assert await redis.zcard(index) == 0
+
+
+async def test_fields_alone_can_be_removed(store: SessionStore) -> None:
+    """A save that sets nothing removes what is not there any more."""
+    session = await store.create("ada", {"one": 1, "two": 2, "three": 3})
+    del session["one"], session["two"]
+    assert await store.save(session)
+    loaded = await store.load(session.token)
+    assert loaded is not None
+    assert dict(loaded) == {"three": 3}
 
 
 async def test_all_sessions_of_a_user_end(redis: Redis, name: str, store: SessionStore) -> None:
