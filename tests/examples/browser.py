@@ -52,9 +52,11 @@ async def test_two_visit_the_teahouse(pages: tuple[Page, Page]) -> None:
     await bob.locator("[data-tea=Oolong]").dblclick()
     await bob.wait_for_selector("text=on its way")
     assert await bob.get_by_text("on its way").count() == 1
+    await picture(bob, "shop")
     await login(bob, "ada")
     await ada.goto("/guests/ada")
     assert await ada.get_by_text("Chrome on Linux").count() == 2
+    await picture(ada, "devices")
     await ada.get_by_text("Log out everywhere else").click()
     await bob.goto("/")
     assert await bob.get_by_text("Log in").count() == 1
@@ -80,4 +82,4 @@ async def login(page: Page, name: str) -> None:
 async def picture(page: Page, name: str) -> None:
     """Keep what a page looks like, where it is asked for."""
     if folder := os.environ.get("SCREENSHOTS"):
-        await page.screenshot(path=Path(folder) / f"{name}.png")
+        await page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
