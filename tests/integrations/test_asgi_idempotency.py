@@ -109,6 +109,42 @@ async def test_an_answer_is_kept_for_its_time(pipelined: Redis, name: str, shop:
     assert b"secret" not in record + b"".join((await pipelined.hgetall(record)).values())
 
 
+@pytest.mark.parametrize("foreign", [b"", b"\xff", b"[]", b"[7, 200, []]\n", b'[{"whole": true}, "x", 7]'])
+async def test_an_answer_that_makes_no_sense_is_not_made_again(
+    pipelined: Redis, name: str, shop: Shop, foreign: bytes
+) -> None:
+    """Where the kept answer is overwritten by something else, the request is told so and its effect is not repeated."""
+    async with calling(shop.application(pipelined, name)) as client:
+        await order(client)
+        (record,) = [each async for each in pipelined.scan_iter(f"*{name}*")]
+        await pipelined.hset(record, "answer", foreign)
+        assert (await order(client)).status_code == 409
+    assert len(shop.done) == 1
+
+
+async def test_no_trailers_are_asked_for(pipelined: Redis, name: str) -> None:
+    """An application is not told of a server's trailers or of its way with files, of which there would be no copy."""
+    seen: list[set[str]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(set(scope["extensions"]))
+        await PlainTextResponse("done")(scope, receive, send)
+
+    messages: list[Any] = []
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b""}
+    scope |= {"headers": [(b"idempotency-key", b"one")]}
+    scope |= {"extensions": {"http.response.trailers": {}, "http.response.pathsend": {}, "tls": {}}}
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    await IdempotencyMiddleware(app, redis=pipelined, name=name)(scope, receive, send)
+    assert seen == [{"tls"}]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "headers"),
     [

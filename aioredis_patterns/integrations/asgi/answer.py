@@ -10,12 +10,12 @@ from typing import Any, TypeAlias, final
 from .headers import Field
 from .problem import Send
 
-__all__ = ("Answer", "Receive", "Recording", "without_sending_files")
+__all__ = ("Answer", "Receive", "Recording", "only_copied")
 
 _Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[_Message]]
 
-_BY_PATH = frozenset(("http.response.pathsend", "http.response.zerocopysend"))
+_UNCOPIED = frozenset(("http.response.pathsend", "http.response.zerocopysend", "http.response.trailers"))
 
 
 @final
@@ -34,10 +34,16 @@ class Answer:
 
     @classmethod
     def unpack(cls, packed: bytes) -> tuple[Any, Answer]:
-        """What was noted, and the response."""
+        """What was noted, and the response.
+
+        Raises:
+            ValueError, TypeError, AttributeError: The bytes are none.
+        """
         head, _, body = packed.partition(b"\n")
         notes, status, fields = json.loads(head)
-        return notes, cls(status, [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields], body)
+        return notes, cls(
+            int(status), [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields], body
+        )
 
     def value(self, name: bytes) -> bytes | None:
         """The values of a field, joined as one; None when the response has none of that name."""
@@ -138,9 +144,9 @@ class Recording:
         await self._send(message)
 
 
-def without_sending_files(scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The scope of a server that cannot be told to send a file, of which there would be no copy."""
+def only_copied(scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The scope of a server that takes nothing of which there would be no copy: files by their path, trailers."""
     extensions = scope.get("extensions") or {}
-    if _BY_PATH.isdisjoint(extensions):
+    if _UNCOPIED.isdisjoint(extensions):
         return scope
-    return {**scope, "extensions": {name: extensions[name] for name in extensions if name not in _BY_PATH}}
+    return {**scope, "extensions": {name: extensions[name] for name in extensions if name not in _UNCOPIED}}

@@ -10,7 +10,7 @@ from aioredis_patterns._core.durations import lease_ms, ttl_ms
 from aioredis_patterns._core.keys import PREFIX, Keys
 from aioredis_patterns.types import AnyRedis, Seconds
 
-from .answer import Answer, Recording, without_sending_files
+from .answer import Answer, Recording, only_copied
 from .claim import Claim
 from .headers import Field
 from .problem import Send, answer_problem
@@ -156,7 +156,7 @@ class IdempotencyMiddleware:
             return answer
 
         recording = Recording(receive, send, self._max_body, lambda _: True, complete)
-        await self.app(without_sending_files(scope), recording.receive, recording)
+        await self.app(only_copied(scope), recording.receive, recording)
 
     async def _who(self, scope: Scope) -> str | bytes:
         if self._principal is None:
@@ -166,11 +166,20 @@ class IdempotencyMiddleware:
 
 
 async def _repeat(kept: bytes, send: Send) -> None:
-    notes, answer = Answer.unpack(kept)
-    if notes["whole"]:
+    answer = _whole(kept)
+    if answer is not None:
         await answer.send(send, [_REPLAYED])
     else:
         await answer_problem(409, _NOT_KEPT, send, [_REPLAYED])
+
+
+def _whole(kept: bytes) -> Answer | None:
+    """The answer, if all of it was kept; what was done is not done again, whatever has become of that."""
+    try:
+        notes, answer = Answer.unpack(kept)
+        return answer if notes["whole"] else None
+    except (ValueError, TypeError, AttributeError, LookupError):
+        return None
 
 
 async def _refuse(reason: str, send: Send, more: list[Field] | None = None) -> None:

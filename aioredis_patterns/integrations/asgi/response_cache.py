@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from aioredis_patterns.caches import Cache
 from aioredis_patterns.errors import PatternError
 
-from .answer import Answer, Recording, without_sending_files
+from .answer import Answer, Recording, only_copied
 from .directives import Directives
 from .problem import Send
 from .rate_limit import App, Scope
@@ -138,7 +138,7 @@ class ResponseCacheMiddleware:
 
         recording = Recording(receive, send, self._max_body, wanted, complete)
         try:
-            await self.app(without_sending_files(scope), recording.receive, recording)
+            await self.app(only_copied(scope), recording.receive, recording)
         except Exception:
             if kept is not None:
                 await self._forget(kept)  # what failed may have broken off, and been ended in order
