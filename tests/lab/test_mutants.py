@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from tests.lab.equivalent import EQUIVALENT
 from tests.lab.mutants import ROOT, is_killed, mutants_of
 
 SCRIPT = Path("aioredis_patterns/locks/lua/lock_release.lua")
@@ -35,8 +36,14 @@ def test_a_mutant_is_killed_by_a_test_that_fails(tmp_path: Path) -> None:
         check += "0)" if killed else "*range(99999))"
         (tmp_path / "tests" / word / "test_size.py").write_text(check)
         longer = next(one for one in mutants_of(SCRIPT) if len(one.line) != len(_line(one.number)))
-        assert is_killed(longer, tmp_path, word) == killed
+        assert is_killed(longer, tmp_path, [f"tests/{word}"]) == killed
     assert (tmp_path / SCRIPT).read_text() == (ROOT / SCRIPT).read_text()
+
+
+def test_what_is_listed_as_equivalent_is_a_mutant() -> None:
+    """Each line of the list of equivalent mutants names one that the scripts have today."""
+    scripts = (path.relative_to(ROOT) for path in ROOT.glob("aioredis_patterns/*/lua/*.lua"))
+    assert EQUIVALENT.keys() <= {mutant.name for script in scripts for mutant in mutants_of(script)}
 
 
 def _line(number: int) -> str:
