@@ -61,6 +61,16 @@ async def test_a_write_reaches_both(redis: Redis, name: str) -> None:
     assert await redis.keys(left(name)) == []
 
 
+async def test_what_the_store_has_stays_cached(redis: Redis, name: str) -> None:
+    """A value that was written stays in the cache when the store has it, whatever its first byte is."""
+    cache = Cache(redis, name, ttl=60)
+    async with WriteBehind(cache, Store().write_many, delay=60) as users:
+        for number in range(6):
+            await users.set(number, number)
+        assert await users.flush() == 6
+        assert [await cache.get(number) for number in range(6)] == [*range(6)]
+
+
 async def test_it_flushes_by_itself(redis: Redis, name: str) -> None:
     """Nobody has to flush: after the delay what was written is told."""
     store = Store()
