@@ -44,9 +44,9 @@ class ResponseCacheMiddleware:
     One that the application was making while one of its tags was invalidated is not kept either: who asks after that
     gets nothing from before.
 
-    The limit of the promise. A response lives for its `s-maxage` or `max-age`, or else for the cache's `ttl`. Many who
-    miss at one time all reach the application. A body that is longer than `max_body` is not kept; what streams is not
-    held up.
+    The limit of the promise. A response lives for its `s-maxage` or `max-age`, or else for the cache's `ttl`; a
+    request's `no-cache` is not heeded, its `no-store` is. Many who miss at one time all reach the application. A body
+    that is longer than `max_body` is not kept; what streams is not held up.
 
     The cost. One round trip for a request that can be answered, two if its response varies. For one that cannot, one
     more before the application and one behind it; two each if its response varies.
