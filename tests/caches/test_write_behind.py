@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from aioredis_patterns.caches import DELETED, Cache, DeadWrite, WriteBehind
+from aioredis_patterns.caches.flushing import _CLAIM
 from aioredis_patterns.client.connect import connect
 from aioredis_patterns.embedded import EmbeddedServer
 from tests.support.faults import Fault, FaultProxy
@@ -304,3 +305,17 @@ async def test_options_are_checked(redis: Redis, name: str, wrong: dict[str, Any
     """A number that makes no sense is refused before anything is sent."""
     with pytest.raises(ValueError, match="must"):
         WriteBehind(Cache(redis, name, ttl=60), Store().write_many, **wrong)
+
+
+@pytest.mark.parametrize(("due", "leased"), [(1_000, None), (None, 1_000), (1_000, 9_000_000), (9_000_000, 1_000)])
+async def test_when_there_is_more_to_do(pipelined: Redis, name: str, due: int | None, leased: int | None) -> None:
+    """Who claims is told when the first that waits is due, or the first lease ends, whichever is sooner."""
+    now = (await pipelined.time())[0]
+    keys = [f"{{{name}}}:{part}" for part in ("dirty", "due", "leased")]
+    for key, seconds in ((keys[1], due), (keys[2], leased)):
+        if seconds is not None:
+            await pipelined.zadd(key, {"part": (now + seconds) * 1_000_000})
+            await pipelined.expire(key, 60)
+    _, next_ms, *records = await _CLAIM(pipelined, *keys, 100, 1_000, 0)
+    assert 0 <= next_ms <= 1_000_000
+    assert records == []
