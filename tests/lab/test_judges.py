@@ -261,7 +261,7 @@ def test_a_count_of_too_few_or_too_many_is_found(name: str) -> None:
 
 def test_who_does_not_come_back_is_found() -> None:
     """Who tries after a failover and lives on must succeed soon; nothing is asked of who is killed or does nothing."""
-    before, tried = done("put", at=1.0), replace(done("put", at=3.0), outcome="fail")
+    before, tried = done("put", at=1.0), replace(done("put", at=2.5), outcome="fail")
     later = replace(done("put", at=3.0 + BACK), outcome="fail")
     assert [*absences([before, tried, later], [2.0])]
     assert not [*absences([before, tried], [2.0])]

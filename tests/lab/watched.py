@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from time import monotonic
 
@@ -22,11 +22,9 @@ PATIENCE = 60.0
 """Seconds that a replica may take to be the primary of all the others."""
 
 _CAREFUL = (*KEEPING, "--min-replicas-to-write", "1", "--min-replicas-max-lag", "2", "--repl-backlog-size", "64mb")
-_NEVER_DOWN, _SOON_DOWN = 60_000, 1_000
-"""Milliseconds of silence after which Sentinels take the primary for dead."""
-
-_AGAIN = 1500
-"""Milliseconds, twice of which lie between two elections."""
+_NEVER_DOWN = "down-after-milliseconds", 60_000
+_SOON_DOWN, _SOON_AGAIN = ("down-after-milliseconds", 1000), ("failover-timeout", 1500)
+"""What the Sentinels are told: after how much silence the primary counts as dead; twice the other is between tries."""
 
 
 @contextlib.asynccontextmanager
@@ -45,18 +43,18 @@ async def outage(seed: int) -> AsyncIterator[Scene]:
             "primary killed": (8, partial(_kill, watched)),
             "primary stopped": (4, partial(_stop, watched)),
         }
-        yield await _scene(watched, own, _SOON_DOWN, keeps=False)
+        yield await _scene(watched, own, (*_SOON_DOWN, *_SOON_AGAIN), keeps=False)
 
 
 async def _scene(
-    watched: EmbeddedSentinel, own: dict[str, tuple[int, Disturb]], patience: int, *, keeps: bool = True
+    watched: EmbeddedSentinel, own: dict[str, tuple[int, Disturb]], terms: tuple[str | int, ...], *, keeps: bool = True
 ) -> Scene:
     for watcher in watched.sentinels:
-        terms = "down-after-milliseconds", patience, "failover-timeout", _AGAIN
         await watcher.ask("SENTINEL", "SET", watched.name, *terms)
     addresses = ",".join(f"{watcher.host}:{watcher.port}" for watcher in watched.sentinels)
     url = f"redis+sentinel://{addresses}/{watched.name}/0"
     never: dict[str, tuple[int, Disturb]] = dict.fromkeys(FOR_ONE_SERVER, (0, nothing))
+    never["nothing"] = (40, nothing)  # so that the rest happens as often as elsewhere
     return Scene(url, url, _servers(watched), own=never | own, keeps=keeps)
 
 
@@ -73,25 +71,23 @@ async def _hand_over(watched: EmbeddedSentinel, scene: Scene, crew: Crew, size: 
         return
     async with scene.away:
         old = await _primary(watched)
-        await old.ask("CLIENT", "PAUSE", 30_000, "WRITE")
+        await old.ask("CLIENT", "PAUSE", 2 * round(PATIENCE * 1000), "WRITE")
         try:
             await eventually(partial(_is_copied, watched, old), timeout=PATIENCE)
-            await eventually(partial(_has_begun, watched), timeout=PATIENCE, every=0.2)
-            await eventually(partial(_is_replaced, watched, old), timeout=PATIENCE, every=0.05)
+            await eventually(partial(_took_over, watched, old), timeout=PATIENCE, every=0.1)
             scene.changes.append(monotonic())
-            await eventually(partial(_is_whole, watched), timeout=PATIENCE, every=0.05)
+            await old.ask("REPLICAOF", str(old.host), str((await _primary(watched)).port))
         finally:
-            await old.ask("CLIENT", "UNPAUSE")
-        await _look_on(scene)
+            await old.ask("CLIENT", "UNPAUSE")  # before this the Sentinels cannot tell it anything
+        await _settle(watched, scene)
 
 
-async def _has_begun(watched: EmbeddedSentinel) -> bool:
-    """Whether a Sentinel has begun to put a replica in the primary's place."""
-    try:
-        await watched.sentinels[0].ask("SENTINEL", "FAILOVER", watched.name)
-    except ResponseError:
-        return False  # it has not heard of all replicas for too long
-    return True
+async def _took_over(watched: EmbeddedSentinel, old: EmbeddedServer) -> bool:
+    """Whether a replica is in the primary's place; asks for it again when Sentinel gave up."""
+    if old.port in await _ports(watched.sentinels[:1], watched.name):
+        with contextlib.suppress(ResponseError):  # it is about it, or has not heard of the replicas for too long
+            await watched.sentinels[0].ask("SENTINEL", "FAILOVER", watched.name)
+    return await _is_replaced(watched, old)
 
 
 async def _kill(watched: EmbeddedSentinel, scene: Scene, crew: Crew, size: float) -> None:
@@ -104,8 +100,7 @@ async def _kill(watched: EmbeddedSentinel, scene: Scene, crew: Crew, size: float
         await eventually(partial(_is_replaced, watched, old), timeout=PATIENCE, every=0.05)
         scene.changes.append(monotonic())
         await old.restart()
-        await eventually(partial(_is_whole, watched), timeout=PATIENCE, every=0.05)
-        await _look_on(scene)
+        await _settle(watched, scene)
 
 
 async def _stop(watched: EmbeddedSentinel, scene: Scene, crew: Crew, size: float) -> None:
@@ -120,12 +115,12 @@ async def _stop(watched: EmbeddedSentinel, scene: Scene, crew: Crew, size: float
             scene.changes.append(monotonic())
         finally:
             old.resume()
-        await eventually(partial(_is_whole, watched), timeout=PATIENCE, every=0.05)
-        await _look_on(scene)
+        await _settle(watched, scene)
 
 
-async def _look_on(scene: Scene) -> None:
-    """Leave everybody the time that there is for coming back."""
+async def _settle(watched: EmbeddedSentinel, scene: Scene) -> None:
+    """Wait until the others follow, and leave everybody the time that there is for coming back."""
+    await eventually(partial(_is_whole, watched), timeout=PATIENCE, every=0.05)
     await asyncio.sleep(scene.changes[-1] + BACK - monotonic())
 
 
@@ -133,19 +128,18 @@ async def _look_on(scene: Scene) -> None:
 
 
 async def _primary(watched: EmbeddedSentinel) -> EmbeddedServer:
-    (port,) = await _ports(watched)
+    (port,) = await _ports(watched.sentinels, watched.name)
     return next(server for server in _servers(watched) if server.port == port)
 
 
-async def _ports(watched: EmbeddedSentinel) -> set[int]:
+async def _ports(sentinels: Sequence[EmbeddedServer], name: str) -> set[int]:
     """Where the primary is, as each of the Sentinels has it."""
-    question = "SENTINEL", "GET-MASTER-ADDR-BY-NAME", watched.name
-    return {int((await watcher.ask(*question))[1]) for watcher in watched.sentinels}
+    return {int((await one.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name))[1]) for one in sentinels}
 
 
 async def _is_replaced(watched: EmbeddedSentinel, old: EmbeddedServer) -> bool:
     """Whether all Sentinels name another primary."""
-    ports = await _ports(watched)
+    ports = await _ports(watched.sentinels, watched.name)
     return len(ports) == 1 and old.port not in ports
 
 

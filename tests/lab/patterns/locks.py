@@ -90,7 +90,7 @@ def pause(rng: random.Random) -> float:
 
 
 def _on_replicas(servers: Sequence[Redis], names: Sequence[str], lease: float, dice: random.Random) -> Attempt:
-    return Attempt(Lock(servers[0], names[0], lease=lease, min_replicas=1), names[:1])
+    return Attempt(Lock(servers[0], names[0], lease=lease, min_replicas=2), names[:1])
 
 
 _ALONE = ("Lock", "FairLock", "ReentrantLock", "ReadWriteLock", "Semaphore", "MultiLock")
