@@ -135,6 +135,8 @@ def nightly(session: nox.Session) -> None:
     models = [f"tests/{room}" for room in MODELS]
     session.run("pytest", *models, "--hypothesis-profile=nightly", "--timeout=3600", *PARALLEL)
     session.run("python", "-m", "tests.lab", "--seconds", "1800")
+    for scene in ("cluster", "sentinel", "outage"):
+        session.run("python", "-m", "tests.lab", "--scene", scene, "--seconds", "600")
     for kind in LOCKS:
         session.run("python", "-m", "tests.storm.locks", "--acquisitions", "100000", "--kind", kind)
     for kind in QUEUES:
