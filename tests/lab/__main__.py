@@ -61,8 +61,8 @@ def _idle(calls: list[Call], seconds: float) -> list[str]:
 
 
 def default(scene: str) -> list[str]:
-    """What is used where nobody says what; one server has no replicas."""
-    return [name for name in PATTERNS if scene != "server" or name not in ON_REPLICAS]
+    """What is used where nobody says what; only behind Sentinel are there the two replicas that a lock asks for."""
+    return [name for name in PATTERNS if scene in ("sentinel", "outage") or name not in ON_REPLICAS]
 
 
 async def main(options: argparse.Namespace) -> int:
