@@ -63,6 +63,17 @@ async def test_the_fields_say_what_the_limit_said(pipelined: Redis, name: str) -
     assert "retry-after" not in response.headers
 
 
+async def test_any_client_of_redis_will_do(redis: Redis, name: str) -> None:
+    """Requests are counted and denied alike, whichever client the limit has."""
+    limiter = FixedWindow(redis, name, limit=2, period=HOUR)
+    async with serving(application(limiter=limiter)) as client:
+        responses = [await client.get("/") for _ in range(3)]
+    assert [response.status_code for response in responses] == [200, 200, 429]
+    assert [response.headers["ratelimit"].partition(";t=")[0] for response in responses] == [
+        f'"{name}";r={left}' for left in (1, 0, 0)
+    ]
+
+
 async def test_a_denied_request_never_reaches_the_application(pipelined: Redis, name: str) -> None:
     """It is answered with 429, a problem document that names the limit, and a time that is not too early."""
     limiter = FixedWindow(pipelined, name, limit=1, period=HOUR)
