@@ -145,16 +145,22 @@ class Soak:
 
     async def _look(self) -> Look:
         gc.collect()
-        info = await self._watcher.info()
+        info, keys = await self._told()
         return (
             time.monotonic() - self._began,
             int((_SELF / "statm").read_text().split()[1]) * _PAGE / 2**20,
             len(list((_SELF / "fd").iterdir())),
             len(asyncio.all_tasks()),
             info["used_memory"] / 2**20,
-            await self._watcher.dbsize(),
+            keys,
             info["connected_clients"],
         )
+
+    async def _told(self) -> tuple[dict[str, Any], int]:
+        """What the server says of itself; asked again where the answer was lost to the trouble that is made here."""
+        while True:
+            with suppress(PatternError, RedisError):
+                return await self._watcher.info(), await self._watcher.dbsize()
 
 
 async def soak(seconds: float, seed: int, every: float = _EVERY) -> Soak:
