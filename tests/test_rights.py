@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 import aioredis_patterns
 from aioredis_patterns import PatternError, connect
+from aioredis_patterns._core.keys import Keys
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.integrations.asgi import IdempotencyMiddleware
 from tests.integrations.serving import calling
@@ -30,7 +31,13 @@ RULES = dict(re.findall(r"^\| `?([\w ]+)`? \| `([^`]+)` \|$", PAGE.replace("\\|"
 ROOMS = {room: rules.replace("¦", "|").split() for room, rules in RULES.items()}
 BASE = ROOMS.pop("all of them")
 CALL = re.compile(r"""redis\.p?call\('([A-Z]+)'|Command\(\s*"([A-Z]+)"|pack_command\(\("(MGET|WAIT)\"""")
+PATIENCE = 20.0
+"""Seconds that a round trip may take; what waits for something gives up after 5."""
 COPIES = ["+client|caching", "+client|tracking"]
+
+
+class Hung(Exception):  # noqa: N818 - it is no error of anybody's
+    """A round trip that did not end."""
 
 
 def called_by(room: str) -> set[str]:
@@ -72,11 +79,11 @@ async def outcome(probe: Any, redis: Redis) -> Exception | None:
     (given,) = some_inputs(probe, 1, random.Random())
     given |= {part: uuid4().hex for part in given.keys() & {"name", "subject"}}  # which no other has
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE) as patience:
             async for _ in probe(redis, **given):
                 pass
     except Exception as error:  # noqa: BLE001 - it is told
-        return error
+        return Hung(probe.__name__) if patience.expired() else error
     return None
 
 
@@ -84,8 +91,8 @@ def is_clean(error: Exception) -> bool:
     """Whether it is one for callers; a round trip that finds less than it put may fail on its own."""
     if isinstance(error, RedisError | PatternError | OSError):
         return True
-    place = traceback.extract_tb(error.__traceback__)[-1].filename
-    return not isinstance(error, TimeoutError) and not Path(place).is_relative_to(PACKAGE_ROOT)
+    frames = traceback.extract_tb(error.__traceback__)
+    return not isinstance(error, Hung) and not any(Path(each.filename).is_relative_to(PACKAGE_ROOT) for each in frames)
 
 
 async def user_with(rules: list[str], server: EmbeddedServer, user: str) -> str:
@@ -95,6 +102,26 @@ async def user_with(rules: list[str], server: EmbeddedServer, user: str) -> str:
     known = [rule for rule, info in zip(rules, there, strict=True) if info]
     await server.ask("ACL", "SETUSER", user, *"reset on >pw ~arp:* resetchannels &arp:* -@all".split(), *known)
     return server.url.replace("://", f"://{user}:pw@")
+
+
+async def test_what_hangs_or_breaks_inside_is_not_clean(pipelined: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round trip that waits for ever, or an error of Python's from under the package, is not clean."""
+
+    async def hangs(redis: Redis, name: str) -> AsyncIterator[None]:
+        await asyncio.Event().wait()
+        yield
+
+    async def breaks(redis: Redis, name: str) -> AsyncIterator[None]:
+        Keys(name).key("key", object())  # type: ignore[arg-type]
+        yield
+
+    async def finds_less(redis: Redis, name: str) -> AsyncIterator[None]:
+        yield
+        raise AssertionError
+
+    monkeypatch.setattr(f"{__name__}.PATIENCE", 0.05)
+    ended = [await outcome(probe, pipelined) for probe in (hangs, breaks, finds_less)]
+    assert [error is not None and is_clean(error) for error in ended] == [False, False, True]
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -307,6 +307,10 @@ class Cache(Generic[T]):
     async def stamp(self, key: KeyPart) -> str:
         """A mark of this moment, for who makes a value of this key without `get_or_load`, and then gives it to `set`.
 
+        It tells of `invalidate` and `clear`; what `set` and `delete` do to the key meanwhile it does not tell.
+
+        Cost: one round trip.
+
         Raises:
             redis.exceptions.RedisError: Redis did not answer; with `on_error="open"` within the budget.
         """

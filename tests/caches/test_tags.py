@@ -57,7 +57,7 @@ async def test_a_value_made_before_an_invalidation_is_refused(redis: Redis, name
     assert await cache.get("key") == 2
 
 
-@pytest.mark.parametrize("since", ["", "none", "9" * 16, "-1"])
+@pytest.mark.parametrize("since", ["", "none", "9" * 16, "-1", "nan", "inf"])
 async def test_a_stamp_that_is_none_stores_nothing(redis: Redis, name: str, since: str) -> None:
     """What `stamp` never gave is of no time that is known."""
     cache = Cache(redis, name, ttl=60)

@@ -63,13 +63,6 @@ async def test_beyond_what_is_exact_nothing_is_added(redis: Redis, name: str) ->
     assert await counter.get() == 2**53
 
 
-@pytest.mark.parametrize("ttl", [0.001, 0.002])
-async def test_the_shortest_life_ends(redis: Redis, name: str, ttl: float) -> None:
-    """A counter of a millisecond is not one for ever."""
-    await Counter(redis, name, ttl=ttl).increment()
-    assert await redis.pttl(f"arp:{{{name}}}:counter") != -1
-
-
 async def test_a_bound_that_was_moved_holds_nobody_fast(redis: Redis, name: str) -> None:
     """A counter beyond a bound that came later can be moved back towards it, and not further away."""
     await Counter(redis, name).increment(by=50)

@@ -236,7 +236,13 @@ async def test_a_page_is_made_and_given_without_redis(own_server: EmbeddedServer
 
 
 @pytest.mark.parametrize(
-    "foreign", [b"", b"\xff", b"[]", b"[1, 2, 3]", b'[{"vary": 7}, 200, []]', b'[{"vary": ["a"]}, 1, [1]]']
+    "foreign",
+    [
+        *(b"", b"\xff", b"[]", b"[1, 2, 3]", b'[{"vary": 7}, 200, []]', b'[{"vary": ["a"]}, 1, [1]]'),
+        *(b'[{"vary": [], "cookies": 0, "edition": "", "at": %s}, 200, []]' % at for at in (b"NaN", b"1e999")),
+        '[{"vary": ["\u0142"], "cookies": 0, "edition": "e", "at": 0}, 200, []]'.encode(),
+        b'[{"vary": ["accept"], "cookies": 0, "edition": "", "at": 0}, 200, []]',
+    ],
 )
 async def test_what_makes_no_sense_is_made_anew(
     pipelined: Redis, name: str, cache: Cache[bytes], site: Site, foreign: bytes
@@ -260,16 +266,19 @@ async def test_a_page_that_was_old_already_says_its_whole_age(cache: Cache[bytes
 @pytest.mark.parametrize(
     ("fields", "kept"),
     [
+        ({"Age": "60", "Cache-Control": "max-age=60"}, False),
+        ({"Age": "50", "Cache-Control": "max-age=60"}, True),
+        ({"Age": "soon", "Cache-Control": "max-age=60"}, True),
         ({"Expires": "0"}, False),
         ({"Expires": "Thu, 01 Jan 1970 00:00:00 GMT"}, False),
         ({"Expires": "Fri, 31 Dec 2999 23:59:59 GMT"}, True),
         ({"Expires": "0", "Cache-Control": "max-age=60"}, True),
     ],
 )
-async def test_a_page_is_not_kept_beyond_its_expires(
+async def test_a_page_is_not_kept_beyond_its_end(
     cache: Cache[bytes], site: Site, fields: dict[str, str], kept: bool
 ) -> None:
-    """Where nothing else says how long a page lives, its `Expires` does; what is no date has passed."""
+    """A page lives for its `max-age` less its `Age`, or until its `Expires`; what is no date has passed."""
     async with calling(site.application(cache)) as client:
         answers = [await client.get("/", params=fields) for _ in range(2)]
     assert (answers[0].text == answers[1].text) is kept

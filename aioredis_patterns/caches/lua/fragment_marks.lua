@@ -31,7 +31,7 @@ local function unchanged(marks, tags, since, names)
     return false
   end
   local latest = tonumber(string.sub(stamps, 17, 32))
-  if generation < tonumber(string.sub(stamps, 1, 16)) or generation > latest then
+  if not (generation >= tonumber(string.sub(stamps, 1, 16)) and generation <= latest) then -- nor is it NaN
     return false
   end
   if names == '' or generation == latest then

@@ -25,7 +25,7 @@ _NEVER: Final = frozenset((b"authorization", b"range", b"transfer-encoding"))
 _ABOUT_THE_BODY: Final = frozenset((b"content-length", b"content-type", b"content-encoding"))
 _LONGEST: Final = 10 * 365 * 86_400
 _DIGITS: Final = 10
-_SILENT: Final = (RedisError, PatternError, OSError, TimeoutError)
+_SILENT: Final = (RedisError, PatternError, OSError)
 
 
 @final
@@ -110,14 +110,14 @@ class ResponseCacheMiddleware:
             notes, answer = await self._read(_variant(scope, place, notes))
         if answer is None or (_has_cookies(scope) and not notes["cookies"]):
             return varies, None
-        return varies, _aged(answer, max(int(time() - notes["at"]), 0))
+        return varies, _aged(answer, max(int(time()) - notes["at"], 0))
 
     async def _read(self, place: str) -> tuple[dict[str, Any], Answer | None]:
         """What is kept there; nothing if that makes no sense."""
         packed = await self._cache.get(place)
         try:
             return ({}, None) if packed is None else _known(*Answer.unpack(packed))
-        except (ValueError, TypeError, AttributeError, LookupError):
+        except (ValueError, TypeError, AttributeError, LookupError, OverflowError):
             return {}, None
 
     async def _ask(self, scope: Scope, receive: Any, send: Send, place: str, varies: bool) -> None:
@@ -161,16 +161,16 @@ class ResponseCacheMiddleware:
         """Where it is kept from now on, if it could be."""
         told = Directives.of(answer.value(b"cache-control"))
         vary = _names(answer.value(b"vary"))
-        notes = {"at": time(), "cookies": _is_for_cookies(told, vary), "vary": []}
-        age = _life_of(answer, told)
-        ttl = None if age is None else min(age, _LONGEST)
+        notes = {"at": int(time()), "cookies": _is_for_cookies(told, vary), "vary": [], "edition": ""}
+        life = _life_of(answer, told)
+        ttl = None if life is None else min(life, _LONGEST)
         tags = list(self._tags(scope)) if self._tags is not None else []
         packed = answer.pack(notes)
         try:
             if not vary:
                 return place if await self._cache.set(place, packed, ttl=ttl, tags=tags, since=since) else None
             if edition.get("vary") != vary:
-                edition = {**notes, "vary": vary, "edition": token_hex(8)}
+                edition = notes | {"vary": vary, "edition": token_hex(8)}
             signpost = Answer(answer.status, [], b"").pack(edition)
             if not await self._cache.set(place, signpost, ttl=ttl, tags=tags, since=since):
                 return None
@@ -210,8 +210,10 @@ def _may_be_kept(scope: Scope, answer: Answer) -> bool:
 def _life_of(answer: Answer, told: Directives) -> int | None:
     """Seconds for which a response may be given; None when it says nothing of it."""
     expires = answer.value(b"expires")
-    if told.max_age is not None or expires is None:
-        return told.max_age
+    if told.max_age is not None:
+        return max(told.max_age - _age_of(answer), 0)
+    if expires is None:
+        return None
     try:
         return max(int(parsedate_to_datetime(expires.decode("latin-1")).timestamp() - time()), 0)
     except (ValueError, OverflowError):
@@ -219,18 +221,27 @@ def _life_of(answer: Answer, told: Directives) -> int | None:
 
 
 def _known(notes: dict[str, Any], answer: Answer) -> tuple[dict[str, Any], Answer]:
-    """What was noted, each of its type, and the response."""
-    vary = [str(name) for name in notes["vary"]]
-    edition, cookies = str(notes.get("edition", "")), bool(notes["cookies"])
-    return {"at": float(notes["at"]), "cookies": cookies, "vary": vary, "edition": edition}, answer
+    """What was noted, each of its type, and the response.
+
+    Raises:
+        ValueError, TypeError, LookupError, OverflowError: That makes no sense.
+    """
+    vary, edition = [str(name) for name in notes["vary"]], str(notes["edition"])
+    if not all(map(str.isascii, vary)) or bool(vary) != bool(edition):
+        raise ValueError("this is no note of a response")
+    return {"at": int(notes["at"]), "cookies": bool(notes["cookies"]), "vary": vary, "edition": edition}, answer
 
 
 def _aged(answer: Answer, seconds: int) -> Answer:
     """The response as it is after some time in the cache."""
-    said = answer.value(b"age") or b""
-    age = seconds + (int(said) if said.isdigit() and len(said) < _DIGITS else 0)
     fields = [field for field in answer.fields if field[0].lower() != b"age"]
-    return Answer(answer.status, [*fields, (b"age", b"%d" % age)], answer.body)
+    return Answer(answer.status, [*fields, (b"age", b"%d" % (_age_of(answer) + seconds))], answer.body)
+
+
+def _age_of(answer: Answer) -> int:
+    """How old the response says it was when it came."""
+    said = answer.value(b"age") or b""
+    return int(said) if said.isdigit() and len(said) < _DIGITS else 0
 
 
 def _is_for_cookies(told: Directives, vary: list[str]) -> bool:
