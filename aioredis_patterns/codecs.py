@@ -83,7 +83,7 @@ class _JsonCodec(Generic[T]):
         try:
             return self._dumps(value)
         except Exception as error:
-            raise CodecError(f"cannot encode {type(value).__qualname__} as {self._what}: {_said(error)}") from error
+            raise self._refused(value, error) from error
 
     def decode(self, data: bytes) -> T:
         """The value that the bytes hold.
@@ -94,8 +94,14 @@ class _JsonCodec(Generic[T]):
         try:
             value: T = self._loads(data)
         except Exception as error:
-            raise CodecError(f"cannot decode {len(data)} bytes as {self._what}: {_said(error)}") from error
+            raise self._unreadable(data, error) from error
         return value
+
+    def _refused(self, value: T, error: Exception) -> CodecError:
+        return CodecError(f"cannot encode {type(value).__qualname__} as {self._what}: {_said(error)}")
+
+    def _unreadable(self, data: bytes, error: Exception) -> CodecError:
+        return CodecError(f"cannot decode {len(data)} bytes as {self._what}: {_said(error)}")
 
     def __repr__(self) -> str:
         return f"<codec of {self._what}>"
@@ -130,19 +136,30 @@ class Json(_JsonCodec[Any]):
     __slots__ = ()
 
     def __init__(self) -> None:
-        super().__init__("untyped JSON", "application/json;tagged", *_tagged(dumps, loads))
+        super().__init__("untyped JSON", "application/json;tagged", dumps, loads)
 
+    def encode(self, value: Any) -> bytes:
+        """The value's JSON.
 
-def _tagged(
-    dumps: Callable[[Any], bytes], loads: Callable[[bytes], Any]
-) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
-    def dumps_tagged(value: Any) -> bytes:
-        return dumps(tag(value))
+        Raises:
+            CodecError: The value cannot be written so that it comes back as it is.
+        """
+        try:
+            return self._dumps(tag(value))
+        except Exception as error:
+            raise self._refused(value, error) from error
 
-    def loads_tagged(data: bytes) -> Any:
-        return untag(loads(data)) if b"$" in data else loads(data)
+    def decode(self, data: bytes) -> Any:
+        """The value that the bytes hold.
 
-    return dumps_tagged, loads_tagged
+        Raises:
+            CodecError: The bytes are not JSON, or hold a tag that nobody knows.
+        """
+        try:
+            value = self._loads(data)
+            return untag(value) if b"$" in data else value
+        except Exception as error:
+            raise self._unreadable(data, error) from error
 
 
 @overload

@@ -123,8 +123,9 @@ class Unknown:
 
 def untyped(engine: str) -> codecs._JsonCodec[Any]:
     """The untyped codec, built on one JSON library."""
-    functions = codecs._tagged(ENGINES[engine].dumps, ENGINES[engine].loads)
-    return codecs._JsonCodec("untyped JSON", "application/json", *functions)
+    codec = codecs.Json()
+    codec._dumps, codec._loads = ENGINES[engine].dumps, ENGINES[engine].loads
+    return codec
 
 
 def typed(engine: str, type_: Any) -> codecs._JsonCodec[Any]:

@@ -7,7 +7,6 @@ caller: the call is repeated at once as EVAL, which is atomic and one trip, and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from copy import copy
 from typing import Any
 
@@ -76,22 +75,20 @@ class Script:
         other._heads = {}  # noqa: SLF001
         return other
 
-    def __call__(
-        self, redis: AnyRedis, *keys_and_args: str | bytes | int, deadline: Seconds | None = None
-    ) -> Coroutine[Any, Any, Any]:
+    async def __call__(
+        self, redis: AnyRedis | Link, *keys_and_args: str | bytes | int, deadline: Seconds | None = None
+    ) -> Any:
         """Call the script: its keys, then its arguments. The reply's strings are bytes.
 
         Args:
+            redis: The user's client, or the link to it where the caller has that at hand.
             deadline: Seconds that the call may take; the client's when None.
 
         Raises:
             OutcomeUnknownError: The reply was lost and the script is not repeatable.
             redis.exceptions.RedisError: What redis-py raises.
         """
-        return self.on(link_of(redis), *keys_and_args, deadline=deadline)
-
-    async def on(self, link: Link, *keys_and_args: str | bytes | int, deadline: Seconds | None = None) -> Any:
-        """Call the script on a link that the caller has at hand."""
+        link = redis if isinstance(redis, Link) else link_of(redis)
         lane = link.lease_lane(keys_and_args[0]) if self.lease else link.lane(keys_and_args[0])
         limit = lane.deadline if deadline is None else deadline_seconds(deadline)
         if link.on_event is not None:

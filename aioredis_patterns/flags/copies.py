@@ -149,7 +149,7 @@ class Copies:
             left = self._deadline - (monotonic() - sent)
             if left < _LEAST:
                 raise
-            return await script.on(self._link, *keys, deadline=left)
+            return await script(self._link, *keys, deadline=left)
 
     # What takes them away --------------------------------------------------------------------------------------------
 

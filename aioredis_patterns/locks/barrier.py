@@ -142,17 +142,17 @@ class Barrier:
                 return await self._time_out(link, token, limit or 0.0)
             if not isinstance(error, BarrierBrokenError):
                 deadline = max(link.deadline, self._lease_ms / 1000)
-                leaving = _LEAVE.on(link, *self._keys, token, "", self._ttl_ms, deadline=deadline)
+                leaving = _LEAVE(link, *self._keys, token, "", self._ttl_ms, deadline=deadline)
                 background(quietly(leaving), name="redis barrier left")
             raise
 
     async def _wait(self, link: Link, token: str) -> int:
         terms = (token, self._parties, self._lease_ms, self._ttl_ms)
-        outcome, number, reason = await _WAIT.on(link, *self._keys, *terms, 0)
+        outcome, number, reason = await _WAIT(link, *self._keys, *terms, 0)
         if outcome == 0:
             async with link.subscriptions.listen(self._keys[0]) as bell:
                 while True:
-                    outcome, number, reason = await _WAIT.on(link, *self._keys, *terms, 1)
+                    outcome, number, reason = await _WAIT(link, *self._keys, *terms, 1)
                     if outcome != 0:
                         break
                     await bell.wait(pause(min(number, self._lease_ms / 3)))
@@ -160,7 +160,7 @@ class Barrier:
 
     async def _time_out(self, link: Link, token: str, limit: float) -> int:
         """Break it, unless it was passed in the last moment."""
-        outcome, number, reason = await _LEAVE.on(link, *self._keys, token, _TIMED_OUT, self._ttl_ms)
+        outcome, number, reason = await _LEAVE(link, *self._keys, token, _TIMED_OUT, self._ttl_ms)
         if reason == _TIMED_OUT.encode():
             raise LockTimeoutError(self.name, limit, f"barrier {self.name!r} was not passed") from None
         return self._index(outcome, number, reason)

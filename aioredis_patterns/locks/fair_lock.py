@@ -109,7 +109,7 @@ class FairLock(QueuedLock):
         turn = self._turns.get(task)
         if turn is None:
             return None
-        return await _PLACE.on(turn.link, self.line.keys[3], turn.waiter()) or None
+        return await _PLACE(turn.link, self.line.keys[3], turn.waiter()) or None
 
     async def locked(self) -> bool:
         """Whether anybody holds the lock at this moment."""

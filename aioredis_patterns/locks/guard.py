@@ -94,7 +94,7 @@ class FenceGuard:
         """
         link, guarded = link_of(self._redis), self._checked(fence, script, keys)
         try:
-            return await guarded.on(link, self._key, *keys, fence, self._ttl_ms, *args)
+            return await guarded(link, self._key, *keys, fence, self._ttl_ms, *args)
         except ResponseError as error:
             if not str(error).startswith(_REFUSED):
                 raise

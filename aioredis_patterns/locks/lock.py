@@ -188,7 +188,7 @@ class Lock(Entering[Lease]):
         try:
             sent = monotonic()
             try:
-                answer = await self._acquire.on(
+                answer = await self._acquire(
                     link, self._key, self._fence, self._waiters,
                     token, self._terms.lease_ms, owner, deadline=deadline,
                 )  # fmt: skip
@@ -213,7 +213,7 @@ class Lock(Entering[Lease]):
         while (left := round(give_up - monotonic(), 2)) >= _SOON:
             sent = monotonic()
             try:
-                answer: int = await self._acquire.on(
+                answer: int = await self._acquire(
                     link, self._key, self._fence, self._waiters,
                     token, self._terms.lease_ms, owner, *place, deadline=left,
                 )  # fmt: skip
@@ -289,7 +289,7 @@ class Lock(Entering[Lease]):
             try:
                 if self._key in link.companion(Waiting):
                     return await self._pass_on(link, lease.token, cooldown)
-                return bool(await _RELEASE.on(link, self._key, self._waiters, lease.token, *cooldown))
+                return bool(await _RELEASE(link, self._key, self._waiters, lease.token, *cooldown))
             except OutcomeUnknownError:
                 return await self._free_again(link, lease.token, cooldown)
         except asyncio.CancelledError:
@@ -303,7 +303,7 @@ class Lock(Entering[Lease]):
         if not cooldown and self._acquire is _ACQUIRE:
             return await self._hand_over(link, token, heir)
         heir.ask()
-        return bool(await _RELEASE.on(link, self._key, self._waiters, token, *cooldown))
+        return bool(await _RELEASE(link, self._key, self._waiters, token, *cooldown))
 
     def _cooldown(self, lease: Lease) -> tuple[int, ...]:
         """The ms that the lock has to stay closed, if any."""
@@ -315,7 +315,7 @@ class Lock(Entering[Lease]):
         give_up = monotonic() + link.deadline
         while (left := round(give_up - monotonic(), 2)) >= _SOON:
             try:
-                await _RELEASE.on(link, self._key, self._waiters, token, *cooldown, deadline=left)
+                await _RELEASE(link, self._key, self._waiters, token, *cooldown, deadline=left)
             except OutcomeUnknownError:
                 continue
             return True
@@ -324,7 +324,7 @@ class Lock(Entering[Lease]):
     async def _hand_over(self, link: Link, token: str, heir: Waiter) -> bool:
         sent, inbox = monotonic(), link.subscriptions.inbox if heir.listening else ""
         try:
-            answer: int = await _HAND_OVER.on(
+            answer: int = await _HAND_OVER(
                 link, self._key, self._fence, self._waiters,
                 token, heir.token, heir.lease_ms, heir.owner, inbox, heir.waited_us,
             )  # fmt: skip
@@ -347,7 +347,7 @@ class Lock(Entering[Lease]):
     def _undo(self, link: Link, token: str, inbox: str = "") -> None:
         """Take back in the background what this token may have left on the server, for as long as that would live."""
         deadline = max(link.deadline, self._terms.lease_ms / 1000)
-        undone = _UNDO.on(link, self._key, self._waiters, token, inbox, deadline=deadline)
+        undone = _UNDO(link, self._key, self._waiters, token, inbox, deadline=deadline)
         if isinstance(self._acquire, Replicated):
             undone = self._acquire.then(token, undone)
         background(quietly(undone), name="redis lock undone")

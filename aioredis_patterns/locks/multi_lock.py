@@ -210,9 +210,7 @@ class _Group:
     async def ask(self, link: Link, token: str, fence: int, deadline: float, *place: str | int) -> int:
         """Ask for the names of this group, under this fence at least."""
         owner, lease_ms = describe_owner(link.loop), self.terms.lease_ms
-        answer: int = await self._acquire.on(
-            link, *self._keys, token, lease_ms, owner, fence, *place, deadline=deadline
-        )
+        answer: int = await self._acquire(link, *self._keys, token, lease_ms, owner, fence, *place, deadline=deadline)
         return answer
 
     async def renew(self, redis: AnyRedis, token: str | bytes | int, lease_ms: str | bytes | int, deadline: Any) -> int:
@@ -223,7 +221,7 @@ class _Group:
 
     async def free(self, link: Link, token: str, deadline: float | None, *inbox: str) -> int:
         """Free what the token holds of this group; 1 when that was all."""
-        answer: int = await self._release.on(link, *self._pairs, token, *inbox, deadline=deadline)
+        answer: int = await self._release(link, *self._pairs, token, *inbox, deadline=deadline)
         return answer
 
     async def give_back(self, link: Link, lease: Lease) -> bool:

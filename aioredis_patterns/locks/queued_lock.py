@@ -84,14 +84,14 @@ class Turn(Claim):
 
     async def _ask(self, deadline: float, *place: str | int) -> int:
         where = (self._inbox, self._life_ms) if place else ()
-        answer: int = await _ACQUIRE.on(
+        answer: int = await _ACQUIRE(
             self.link, *self._keys, self._mode, self.token, self._terms.lease_ms, self._owner, *where,
             deadline=deadline,
         )  # fmt: skip
         return answer
 
     async def _undo(self, inbox: str, deadline: float) -> object:
-        return await _UNDO.on(self.link, *self._keys, self._mode, self.token, self._owner, inbox, deadline=deadline)
+        return await _UNDO(self.link, *self._keys, self._mode, self.token, self._owner, inbox, deadline=deadline)
 
 
 class QueuedLock(Entering[Lease]):
@@ -153,4 +153,4 @@ class QueuedLock(Entering[Lease]):
         return await give_back(link, partial(self._free, link, lease.token))
 
     def _free(self, link: Link, token: str, deadline: float | None) -> Awaitable[object]:
-        return _RELEASE.on(link, *self.line.keys, self.mode, token, deadline=deadline)
+        return _RELEASE(link, *self.line.keys, self.mode, token, deadline=deadline)

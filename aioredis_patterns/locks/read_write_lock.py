@@ -162,7 +162,7 @@ class ReadWriteLock:
         """
         link, sent = self._check(lease, self._write), monotonic()
         terms = self._read.terms
-        if not await _DOWNGRADE.on(link, *self._line.keys, lease.token, terms.lease_ms):
+        if not await _DOWNGRADE(link, *self._line.keys, lease.token, terms.lease_ms):
             lease.on_lost("expired")
             raise LockLostError(self.name, "expired")
         lease.hand_on()

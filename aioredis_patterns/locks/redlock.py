@@ -176,7 +176,7 @@ class Redlock(Entering[Lease]):
         """Ask every server once, and undo what that leaves unless it wins."""
         links, token, sent = self._links(), next_token(), monotonic()
         ballot: Ballot[list[int]] = Ballot(
-            _ACQUIRE.on(link, self._key, self._fence, token, self._terms.lease_ms, deadline=self._deadline(link))
+            _ACQUIRE(link, self._key, self._fence, token, self._terms.lease_ms, deadline=self._deadline(link))
             for link in links
         )
         won = False
@@ -215,7 +215,7 @@ class Redlock(Entering[Lease]):
     async def _confirm(self, links: list[Link], token: str, fence: int) -> None:
         """Write the fence to a majority, so that every later holder gets a greater one."""
         ballot: Ballot[int] = Ballot(
-            _CONFIRM.on(link, self._key, self._fence, token, fence, deadline=self._deadline(link)) for link in links
+            _CONFIRM(link, self._key, self._fence, token, fence, deadline=self._deadline(link)) for link in links
         )
         confirmed = sum(await ballot.settle(lambda votes: sum(votes) >= self._quorum))
         if confirmed < self._quorum:
@@ -295,7 +295,7 @@ class Redlock(Entering[Lease]):
         """Extend the lease of a token: 1 when a majority did, 0 when it is gone, -1 when it is another's."""
         links, sent = self._links(), monotonic()
         ballot: Ballot[int] = Ballot(
-            _RENEW.on(link, self._key, token, lease_ms, deadline=self._deadline(link)) for link in links
+            _RENEW(link, self._key, token, lease_ms, deadline=self._deadline(link)) for link in links
         )
         may_fail = len(self._servers) - self._quorum
         votes = await ballot.settle(lambda votes: votes.count(1) >= self._quorum or _missing(votes) > may_fail)
@@ -317,7 +317,7 @@ class Redlock(Entering[Lease]):
             if answer == 0 and held is not None and held.token == token:
                 link = links[number]
                 deadline = self._deadline(link)
-                mended = _MEND.on(link, self._key, self._fence, token, held.fence, lease_ms, deadline=deadline)
+                mended = _MEND(link, self._key, self._fence, token, held.fence, lease_ms, deadline=deadline)
                 held.ballot.ask_again(number, mended)
 
     # Giving back -----------------------------------------------------------------------------------------------------
@@ -364,7 +364,7 @@ class Redlock(Entering[Lease]):
         unknown = 0
         while (left := round(give_up - monotonic(), 2)) >= _SOON:
             try:
-                freed: int = await _RELEASE.on(link, self._key, token, deadline=left)
+                freed: int = await _RELEASE(link, self._key, token, deadline=left)
             except OutcomeUnknownError:
                 unknown = 1  # that one may have freed it
             else:

@@ -35,7 +35,7 @@ _logger = logging.getLogger("aioredis_patterns")
 
 @final
 class Replicated:
-    """A script that takes a lock, called as `Script.on` is, with WAIT behind it.
+    """A script that takes a lock, called as a `Script` is, with WAIT behind it.
 
     Args:
         script: Its first argument after the keys is the token; its answer is positive when it took the lock.
@@ -53,7 +53,7 @@ class Replicated:
         self._lease_ms, self._on_missing = lease_ms, on_missing
         self._under_way: dict[str, asyncio.Task[tuple[int, int] | Exception]] = {}
 
-    async def on(self, link: Link, *keys_and_args: str | bytes | int, deadline: float) -> int:
+    async def __call__(self, link: Link, *keys_and_args: str | bytes | int, deadline: float) -> int:
         """Call the script; its answer.
 
         Raises:

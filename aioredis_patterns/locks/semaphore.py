@@ -166,7 +166,7 @@ class Semaphore(Entering[Lease]):
 
     async def _give_back(self, link: Link, lease: Lease) -> bool:
         permits, _, line, heard, size = self._keys
-        free = partial(_RELEASE.on, link, permits, line, heard, size, lease.token, self._permits, self._fifo)
+        free = partial(_RELEASE, link, permits, line, heard, size, lease.token, self._permits, self._fifo)
         return await give_back(link, lambda deadline: free(deadline=deadline))
 
 
@@ -182,7 +182,7 @@ class _SemaphoreClaim(Claim):
         self._keys, self._count, self._permits, self._fifo = keys, count, permits, fifo
 
     async def _ask(self, deadline: float, *place: str | int) -> int:
-        answer: int = await _ACQUIRE.on(
+        answer: int = await _ACQUIRE(
             self.link, *self._keys,
             self.token, self._terms.lease_ms, self._permits, self._fifo, *place, deadline=deadline,
         )  # fmt: skip
@@ -193,7 +193,7 @@ class _SemaphoreClaim(Claim):
 
     async def _undo(self, inbox: str, deadline: float) -> object:
         permits, _, line, heard, size = self._keys
-        return await _RELEASE.on(
+        return await _RELEASE(
             self.link, permits, line, heard, size,
             self.token, self._permits, self._fifo, *(inbox and [inbox]), deadline=deadline,
         )  # fmt: skip

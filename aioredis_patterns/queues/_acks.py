@@ -45,7 +45,7 @@ class Acks:
         if self._batches.get(keys) is batch:
             del self._batches[keys]
         try:
-            held = await _ACK.on(link, *keys, *batch.values())
+            held = await _ACK(link, *keys, *batch.values())
         except Exception as error:  # noqa: BLE001  # whatever it is, each caller is told
             for answer in batch:
                 if not answer.done():

@@ -84,7 +84,7 @@ class Claiming(Generic[T]):
         keys = (place.ready, place.delayed, place.leased, place.dead, place.messages, place.index, place.waiters)
         terms = (place.visibility_ms, place.max_deliveries, place.order)
         try:
-            due_ms, *parts = await _CLAIM.on(link, *keys, token, count, *terms, inbox)
+            due_ms, *parts = await _CLAIM(link, *keys, token, count, *terms, inbox)
             return await self._read(token, parts, sent), self._pause(due_ms)
         except BaseException:
             tokens = [f"{token}:{number}" for number in range(1, count + 1)]

@@ -126,7 +126,7 @@ class Ends(Generic[T]):
         async with waiting.turn(self._key), link.subscriptions.listen(inbox, self._key, bell):
             try:
                 while True:
-                    taking = _TAKE.on(link, self._key, self._waiters, side, inbox, since, int(late))
+                    taking = _TAKE(link, self._key, self._waiters, side, inbox, since, int(late))
                     asking = asyncio.create_task(taking, name="an item is taken")
                     since, *items = await asyncio.shield(asking)
                     if items:
@@ -141,4 +141,4 @@ class Ends(Generic[T]):
     async def _leave(self, link: Link, side: Side, inbox: str, asking: asyncio.Task[list[bytes]] | None) -> None:
         """What was taken for a caller that is gone is put back where it was."""
         items = [] if asking is None else (await asking)[1:]
-        await _LEAVE.on(link, self._key, self._waiters, side, inbox, *items)
+        await _LEAVE(link, self._key, self._waiters, side, inbox, *items)

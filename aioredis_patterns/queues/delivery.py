@@ -294,7 +294,7 @@ class Delivery(Generic[T]):
 async def hand_back(place: Place, link: Link, *tokens: str, inbox: str = "") -> int:
     """Take back claims as if they had never been; how many there were. The inbox is of a client that waits no more."""
     keys = (place.ready, place.leased, place.messages, place.index, place.waiters)
-    count: int = await _HAND_BACK.on(link, *keys, inbox, *tokens)
+    count: int = await _HAND_BACK(link, *keys, inbox, *tokens)
     return count
 
 

@@ -364,7 +364,7 @@ class SessionStore:
             if self._seal is not None:
                 flat = self._opened(self._seal, flat)
             pairs = iter(flat)
-            for field, text in zip(pairs, pairs, strict=True):
+            for field, text in zip(pairs, pairs, strict=False):  # what a hash holds is even
                 if field == b"head":
                     head = text
                 else:
