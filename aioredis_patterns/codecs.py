@@ -36,6 +36,7 @@ __all__ = ("Compressed", "Json", "Raw", "codec_for")
 T = TypeVar("T")
 
 _RAW, _ZLIB = b"\0", b"\1"
+_TAG = ord("$")  # looked for as a number, as bytes are tried as one first, and an error made, before they are searched
 
 
 @final
@@ -157,7 +158,7 @@ class Json(_JsonCodec[Any]):
         """
         try:
             value = self._loads(data)
-            return untag(value) if b"$" in data else value
+            return untag(value) if _TAG in data else value
         except Exception as error:
             raise self._unreadable(data, error) from error
 

@@ -38,6 +38,6 @@ def typed(type_: Any) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
 def _dumps_typed(value: Any) -> bytes:
     data = _encode_typed(value)
     # msgspec writes NaN and the infinities as null, which would come back as None or not at all.
-    if b"null" in data:
+    if data.find(b"null") >= 0:
         json.dumps(msgspec.to_builtins(value, str_keys=True, enc_hook=dump_model), allow_nan=False)
     return data

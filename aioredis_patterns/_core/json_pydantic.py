@@ -31,7 +31,7 @@ def typed(type_: Any) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
 def _dumps(adapter: Any, value: Any) -> bytes:
     data: bytes = adapter.dump_json(value)
     # A NaN is written as null, which would come back as None or not at all.
-    if b"null" in data:
+    if data.find(b"null") >= 0:
         dumps(adapter.dump_python(value, mode="json"), allow_nan=False)
     return data
 

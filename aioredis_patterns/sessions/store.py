@@ -215,7 +215,7 @@ class SessionStore:
         removed = [f":{name}" for name in before if name not in encoded]
         version, head = secrets.token_hex(8), session._head  # noqa: SLF001
         expected = head[_VERSION] if self._versioned else b""
-        args = (expected, version, len(removed), *removed, *self._fields(changed, session.public_id))
+        args = (expected, version, len(removed), *removed, *self._fields(changed, head[_ID].decode()))
         keys = self._places(session.token, session._digest)  # noqa: SLF001
         state, *moved = await _SAVE(self._redis, *keys, *args, deadline=self._deadline)
         if moved and moved[0]:
@@ -364,7 +364,8 @@ class SessionStore:
             if self._seal is not None:
                 flat = self._opened(self._seal, flat)
             pairs = iter(flat)
-            for field, text in zip(pairs, pairs, strict=False):  # what a hash holds is even
+            for field in pairs:
+                text = next(pairs)
                 if field == b"head":
                     head = text
                 else:
