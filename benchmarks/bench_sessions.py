@@ -1,7 +1,8 @@
 """How fast sessions are: loads and saves against starsessions and redis-py's GET and SET.
 
 They take turns on one server in one run, starsessions in a virtual environment of its own that is made here; where it
-cannot be installed it is left out with a line that says so. What counts is the ratio of the medians. Run it with
+cannot be installed it is left out with a line that says so. What counts is the ratio of the medians. The last of them
+is the server's own benchmark tool with our scripts: more often than that no client can call them. Run it with
 `python benchmarks/bench_sessions.py [--smoke]`.
 """
 
@@ -16,15 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import redis.asyncio as redis_py
+from bench_locks import tool_rate
 from bench_rate_limits import environment_of
 from machine import describe
 from session_peers import DATA, LIFETIME, Call, rate
 
 from aioredis_patterns import SessionStore, connect
 from aioredis_patterns.embedded import EmbeddedServer, embedded_server
+from aioredis_patterns.sessions import store as store_module
 
 TARGETS = {1: 1.1, 50: 7.0, 500: 15.0}
-WHO = ("ours", "starsessions", "redis-py")
+WHO = ("ours", "starsessions", "redis-py", "server's tool")
 
 
 async def bench_calls(server: EmbeddedServer, calls: int, rounds: int) -> None:
@@ -36,6 +39,7 @@ async def bench_calls(server: EmbeddedServer, calls: int, rounds: int) -> None:
         for _ in range(rounds):
             rates["ours"].append(await rates_of_ours(server.url, tasks, count))
             rates["redis-py"].append(await rates_of_redis_py(server.url, tasks, count // 5))
+            rates["server's tool"].append(await rates_of_server(server, count))
             if python:
                 rates["starsessions"].append(await rates_of_peer(python, server.url, tasks, count // 5))
     for column, verb in enumerate(("loads/s", "saves/s")):
@@ -89,6 +93,18 @@ async def rates_of_redis_py(url: str, tasks: int, calls: int) -> tuple[float, fl
         load, save = calls_by_hand(redis)
         saves = await rate(save, tasks, calls)
         return await rate(load, tasks, calls), saves
+
+
+async def rates_of_server(server: EmbeddedServer, calls: int) -> tuple[float, float]:
+    """What the server's own benchmark tool reaches with the scripts of a load and of a save; 0 without the tool."""
+    async with connect(server.url) as redis:
+        store = SessionStore(redis, idle=LIFETIME)
+        session = await store.create("tool", DATA)
+    keys = ("2", *store._places(session.token, session._digest))  # noqa: SLF001  # as the store calls them
+    load, save = store_module._LOAD.source.sha, store_module._SAVE.source.sha  # noqa: SLF001
+    loads = await asyncio.to_thread(tool_rate, server, calls, load, *keys, str(LIFETIME * 1000))
+    change = ("", "0000__rand_int__", "0", ":visits", "__rand_int__")
+    return loads, await asyncio.to_thread(tool_rate, server, calls, save, *keys, *change)
 
 
 async def rates_of_peer(python: str, *numbers: Any) -> tuple[float, ...]:
