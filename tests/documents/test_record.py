@@ -35,6 +35,13 @@ class Profile:
     seen: datetime | None = None
 
 
+@dataclass
+class Name:
+    """A word."""
+
+    text: str
+
+
 class Account(BaseModel):
     """Somebody, as a model."""
 
@@ -60,6 +67,24 @@ async def test_what_is_stored_comes_back(users: Record[Profile]) -> None:
     await users.set(42, Profile("Bob"))
     assert await users.get(42) == Profile("Bob")
     assert [await users.delete(42), await users.delete(42), await users.get(42)] == [True, False, None]
+
+
+async def test_a_new_record_has_nothing_of_the_old_one(redis: Redis, name: str, users: Record[Profile]) -> None:
+    """Storing a record takes away the fields that an older type has left in it."""
+    await users.set("ada", ADA)
+    await redis.hset(f"arp:{{{name}|ada}}:record", "older", "1")
+    await users.set("ada", Profile("Bob"))
+    assert not await redis.hexists(f"arp:{{{name}|ada}}:record", "older")
+
+
+async def test_the_smallest_record_changes(redis: Redis, name: str) -> None:
+    """A record of one field can be changed by what it is, and into what it is."""
+    names = Record(redis, name, Name)
+    await names.set("ada", Name("Ada"))
+    assert await names.modify("ada", lambda old: old) == Name("Ada")
+    assert await names.modify("ada", lambda old: Name(f"{old.text} L.")) == Name("Ada L.")
+    assert await names.compare_and_set("ada", Name("Ada L."), Name("Ada L."))
+    assert await names.get("ada") == Name("Ada L.")
 
 
 async def test_models_are_records_too(redis: Redis, name: str) -> None:

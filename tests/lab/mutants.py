@@ -2,7 +2,8 @@
 
     python -m tests.lab.mutants --room locks --sample 40 --seed 7
 
-The room's tests first run once without any mistake: they must pass, and are asked which scripts each of them calls.
+The room's tests, and those of all rooms' lifetimes, first run once without any mistake: they must pass, and are asked
+which scripts each of them calls.
 A mutant lives in a copy of the project and meets the tests that call its script, quickest first, with the pipelined
 client. It is killed when one of them fails, or does not end in time; those that survive are named, with the line and
 what became of it. Those that do what the original does stand in `equivalent.py` and are left out.
@@ -30,6 +31,8 @@ __all__ = ("Mutant", "mutants_of")
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 300.0
 """Seconds that the tests of a script may take."""
+
+OF_ALL_ROOMS = "tests/test_lifetimes.py"
 
 OTHER_CLIENTS = re.compile(r"\[.*(plain|decoding)")
 """Tests that a script meets with the pipelined client too."""
@@ -99,7 +102,7 @@ def _places(code: str) -> Iterator[re.Match[str]]:
 def tests_by_script(folder: Path, room: str) -> dict[str, list[str]]:
     """The tests that call each script or fragment of a room, quickest first; the room's tests have to pass."""
     calls = folder / "calls.json"
-    done = _pytest(folder, "-p", "tests.lab.calls", f"tests/{room}", env={"SCRIPT_CALLS": str(calls)})
+    done = _pytest(folder, "-p", "tests.lab.calls", f"tests/{room}", OF_ALL_ROOMS, env={"SCRIPT_CALLS": str(calls)})
     if done.returncode:
         raise SystemExit(f"the tests fail without any mutant:\n{done.stdout}")
     whole = json.loads(calls.read_text())
