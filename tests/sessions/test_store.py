@@ -164,6 +164,20 @@ async def test_a_load_writes_seldom(redis: Redis, name: str, store: SessionStore
         assert after - 5000 < await redis.pttl(key) <= after
 
 
+async def test_near_its_end_a_load_writes_no_oftener(redis: Redis, name: str) -> None:
+    """A session that has less than its idle time left is prolonged to its end, once."""
+    store = SessionStore(redis, name, idle=10_000_000, lifetime=1_000_000)
+    session = await store.create("ada")
+    (key,) = await keys_of_sessions(redis, name)
+    created = await redis.hget(key, "head")
+    assert await store.load(session.token)
+    assert await redis.hget(key, "head") == created
+    await redis.pexpire(key, 60_000)
+    assert await store.load(session.token)
+    assert await redis.hget(key, "head") != created
+    assert 999_940_000 < await redis.pttl(key) <= 1_000_000_000
+
+
 async def test_a_session_ends_when_it_should_even_without_an_expiry(redis: Redis, name: str) -> None:
     """A session whose key lost its expiry is none any more when its lifetime is over."""
     store = SessionStore(redis, name, idle=60, lifetime=0.2)
@@ -233,6 +247,17 @@ async def test_an_old_token_is_good_for_a_while(redis: Redis, name: str, store: 
     loaded = await store.load(new.token)
     assert loaded is not None
     assert loaded["n"] == 2
+
+
+async def test_the_grace_is_as_long_as_was_said(pipelined: Redis, name: str) -> None:
+    """The old token of a rotated session is good until the grace has passed since its rotation, to the microsecond."""
+    store = SessionStore(pipelined, name, grace=100)
+    await store.rotate(await store.create("ada"))
+    heads, graces = [
+        [value for key in await keys_of_sessions(pipelined, name) if (value := await pipelined.hget(key, field))]
+        for field in ("head", "grace")
+    ]
+    assert [int(grace) - int(head[32:48]) for head, grace in zip(heads, graces, strict=True)] == [100_000_000]
 
 
 async def test_a_save_follows_a_rotation(store: SessionStore) -> None:
@@ -370,6 +395,13 @@ async def test_the_number_of_sessions_is_bounded(redis: Redis, name: str) -> Non
             await redis.delete(key)
     new = await store.create("ada")
     assert [await store.load(each.token) is not None for each in (*alive, new)] == [False, True, True, True]
+
+
+async def test_a_bound_holds_for_sessions_with_fields(redis: Redis, name: str) -> None:
+    """A login that brings fields takes the place of the oldest one as well."""
+    store = SessionStore(redis, name, max_sessions=2)
+    sessions = [await store.create("ada", {"n": number, "cart": []}) for number in range(4)]
+    assert [await store.load(each.token) is not None for each in sessions] == [False, False, True, True]
 
 
 async def test_devices(store: SessionStore) -> None:
