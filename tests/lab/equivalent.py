@@ -19,6 +19,16 @@ EQUIVALENT: Final[dict[str, str]] = {
     "record_exchange: if #ARGV > 2 * seen + 2 then redis.call('HSET', record, unpack(ARGV, 2 * seen + 2)) end": (
         "changes come in pairs"
     ),
+    "record_increment: return { 2, redis.call('HGET', record, field) }": "Python reads a yes",
+    "log_append: redis.call('PEXPIRE', producers, 604800001)": "a millisecond more than a week",
+    "group_hand_back: count = count + 2": "Python reads a yes",
+    "pending: local found = redis.pcall('XPENDING', log, group, id, id, 2)": "there is one entry of an id",
+    "log_trim: return ms < other_ms or ms == other_ms and tonumber(number) <= tonumber(other_number)": (
+        "of two groups that need the same entry either may be asked"
+    ),
+    "group_claim: if first then found[1] = math.max(math.ceil((first - now) / 1000), 2) end": (
+        "who waits looks a millisecond later"
+    ),
     "feed_leave: if redis.call('HGET', followers, name) ~= token then return 1 end": "Python does not read it",
     "fragment_list: local excess = math.min(redis.call('ZCARD', list) - most, 1001)": (
         "what one post takes away at most is a measure against long scripts, and not a promise"

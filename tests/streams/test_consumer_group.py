@@ -106,6 +106,28 @@ async def test_what_was_given_back_comes_again(log: EventLog[Any]) -> None:
     assert await third.ack()
 
 
+async def test_what_was_handed_back_goes_to_who_waits(redis: Redis, log: EventLog[Any]) -> None:
+    """A delivery that was not begun is another consumer's at once, its attempt is not counted, and no mark is left."""
+    await log.append("only")
+    group = ConsumerGroup(log, "g", visibility=3600)
+    later = f"arp:{{{log.name}|0}}:later:g"
+    first = await group.claim("a", timeout=0)
+    assert first is not None
+    assert await first.hand_back()
+    assert 0 < await redis.pttl(later) <= 3_600_000
+    second = await group.claim("b", timeout=0)
+    assert second is not None
+    assert not await first.hand_back()
+    assert await redis.exists(later) == 0
+    waiting = asyncio.create_task(group.claim("c", timeout=60))
+    await eventually(lambda: redis.zcard(f"arp:{{{log.name}|0}}:waiters"))
+    async with asyncio.timeout(3):  # after 4 it would look for itself
+        assert await second.hand_back()
+        third = await waiting
+    assert third is not None
+    assert (third.payload, third.attempt) == ("only", 1)
+
+
 async def test_a_dead_consumer(log: EventLog[Any]) -> None:
     """What a consumer held that died is delivered to another when its time is over, and the first one is told."""
     group = ConsumerGroup(log, "g", visibility=0.2)
@@ -389,6 +411,22 @@ async def test_a_worker_of_a_group(redis: Redis, log: EventLog[Any]) -> None:
 async def _is_done(group: ConsumerGroup[Any]) -> bool:
     stats = await group.stats()
     return stats.lag == stats.pending == 0
+
+
+async def test_the_age_of_what_is_not_done_with(pipelined: Redis, name: str) -> None:
+    """A group's age is that of its oldest entry in hand, and else of the oldest that was not delivered."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g")
+    seconds, _ = await pipelined.time()
+    for number, age in enumerate((700, 500)):
+        await pipelined.xadd(f"arp:{{{name}|0}}:log", {"payload": str(number)}, f"{(seconds - age) * 1000}-0")
+    ages = [(await group.stats()).oldest_age]
+    delivery = await group.claim("w", timeout=0)
+    assert delivery is not None
+    ages.append((await group.stats()).oldest_age)
+    assert await delivery.ack()
+    ages.append((await group.stats()).oldest_age)
+    assert [age and round(age, -2) for age in ages] == [700, 700, 500]
 
 
 async def test_what_was_read_is_not_counted_again(redis: Redis, log: EventLog[Any]) -> None:

@@ -139,6 +139,19 @@ async def test_trimming(redis: Redis, name: str) -> None:
     assert await log.trim(max_age=600) == 0
 
 
+async def test_what_is_too_old_goes(pipelined: Redis, name: str) -> None:
+    """An entry that is older than its log keeps goes with the next one, or when the log is cut to an age."""
+    seconds, _ = await pipelined.time()
+    logs: list[EventLog[int]] = [EventLog(pipelined, name, max_age=600), EventLog(pipelined, f"{name}:uncut")]
+    for log in logs:
+        for number, age in enumerate((700, 500)):
+            await pipelined.xadd(f"arp:{{{log.name}|0}}:log", {"payload": str(number)}, f"{(seconds - age) * 1000}-0")
+        await log.append(2)
+    assert [await payloads(log) for log in logs] == [[1, 2], [0, 1, 2]]
+    assert await logs[1].trim(max_age=600) == 1
+    assert await payloads(logs[1]) == [1, 2]
+
+
 async def test_a_producer_appends_once(redis: Redis, name: str) -> None:
     """What a producer appends again is in the log once; what it has not yet appended is added."""
     log: EventLog[str] = EventLog(redis, name)
