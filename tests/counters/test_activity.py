@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client import connect
-from aioredis_patterns.counters import Activity, Cohort
+from aioredis_patterns.counters import Activity, Cohort, activity
 from aioredis_patterns.embedded import EmbeddedServer, embedded_cluster
 from tests.support.faults import Fault, FaultProxy
 
@@ -124,9 +126,24 @@ async def test_a_wrong_clock_marks_the_right_day(redis: Redis, name: str, monkey
     monkeypatch.setattr(wrong._days, "_ahead_us", 3 * 86_400_000_000)
     await wrong.mark("ada")
     assert [await right.count(), await right.active("ada"), len(await keys_of(redis, name))] == [1, True, 2]
-    for ask in (wrong.count, wrong.wau):
-        monkeypatch.setattr(wrong._days, "_ahead_us", -9 * 86_400_000_000)
-        assert await ask() == 1
+    for days in (-9, 9):
+        for ask, answer in ((wrong.count, 1), (wrong.wau, 1), (partial(wrong.active, "bob"), False)):
+            monkeypatch.setattr(wrong._days, "_ahead_us", days * 86_400_000_000)
+            assert await ask() == answer
+        monkeypatch.setattr(wrong._days, "_ahead_us", days * 86_400_000_000)
+        assert await wrong.active("ada") is True
+
+
+@pytest.mark.parametrize("script", [activity._MARK, activity._ACTIVE, activity._COUNT])
+async def test_the_time_is_the_servers(pipelined: Redis, name: str, script: Script) -> None:
+    """With each answer comes the time of the server, to the microsecond."""
+    args = {"activity_mark": (0, 0, 2**42, 8, 1, 3), "activity_active": (0, 0, 1, 3), "activity_count": (0, 0, "OR")}
+    keys = [f"arp:{{{name}}}:{part}" for part in ("bits", "ids")]
+    times = [await pipelined.time()]
+    _, now = await script(pipelined, *keys, *args[script.name])
+    times.append(await pipelined.time())
+    before, after = (seconds * 1_000_000 + microseconds for seconds, microseconds in times)
+    assert before <= now <= after
 
 
 async def test_a_lost_reply_marks_nobody_twice(server: EmbeddedServer, name: str) -> None:

@@ -29,6 +29,15 @@ EQUIVALENT: Final[dict[str, str]] = {
     "group_claim: if first then found[1] = math.max(math.ceil((first - now) / 1000), 2) end": (
         "who waits looks a millisecond later"
     ),
+    "queue_hand_back: count = count - 1": "what was handed back is ready, and wakes by that; Python reads a yes",
+    "queue_claim: left = left + #ids": (
+        "how many ended messages one call passes over is a measure against long scripts, and not a promise"
+    ),
+    "message: enqueued = tonumber(enqueued or 1),": "what is no record has no time of its own",
+    "activity_mark: if needed >= length then": "it writes what is there, with more room behind it",
+    "activity_mark: if start > 0 and (now < start or now > stop) then return { -2, now } end": "but for one microsecond",
+    "activity_count: if start > 0 and (now < start or now > stop) then return { -2, now } end": "but for one microsecond",
+    "activity_active: if start > 0 and (now < start or now > stop) then return { -2, now } end": "but for one microsecond",
     "feed_leave: if redis.call('HGET', followers, name) ~= token then return 1 end": "Python does not read it",
     "fragment_list: local excess = math.min(redis.call('ZCARD', list) - most, 1001)": (
         "what one post takes away at most is a measure against long scripts, and not a promise"

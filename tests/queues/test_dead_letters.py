@@ -44,6 +44,19 @@ async def test_a_traceback_names_the_line(pipelined: Redis, name: str) -> None:
     assert (rejected.reason, rejected.traceback) == ("no thing", "")
 
 
+async def test_an_age_is_counted_from_the_death(redis: Redis, name: str) -> None:
+    """Older than an hour is what died an hour ago, and not what has a second to go."""
+    queue = Queue(redis, name)
+    await queue.put_many(["old", "young"])
+    for seconds in (3601, 3580):
+        delivery = await queue.claim(timeout=0)
+        assert delivery is not None
+        await delivery.reject("no")
+        now, _ = await redis.time()
+        await redis.zadd(f"arp:{{{name}}}:dead", {delivery.id: (now - seconds) * 1_000_000})
+    assert [letter.payload for letter in await queue.dead.list(older_than=3600)] == ["old"]
+
+
 async def test_dead_letters_are_chosen_by_error_and_age(redis: Redis, name: str) -> None:
     """Only those whose reason has the words, or that are old enough, are listed, replayed or dropped, however many."""
     queue = Queue(redis, name)

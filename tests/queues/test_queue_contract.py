@@ -64,6 +64,20 @@ async def test_messages_come_in_their_order(redis: Redis, name: str, make: Make)
     assert await queue.stats() == QueueStats(0, 0, 0, 0, None)
 
 
+async def test_who_waits_no_more_is_not_in_line(redis: Redis, name: str, make: Make) -> None:
+    """A claim that waits stands in line for a while only, and leaves the line when its time is over."""
+    queue, line = make(redis, name), f"arp:{{{name}}}:waiters"
+    waiting = asyncio.create_task(queue.claim(timeout=0.5))
+    await eventually(lambda: redis.exists(line))
+    assert 0 < await redis.pttl(line) <= 30_000
+    assert await waiting is None
+
+    async def is_gone() -> bool:
+        return not await redis.exists(line)
+
+    await eventually(is_gone)
+
+
 async def test_a_record_that_is_none_becomes_a_dead_letter(pipelined: Redis, name: str, make: Make) -> None:
     """What somebody else has overwritten is put aside, whether it was ready, delayed or leased; the others come."""
     queue = make(pipelined, name, visibility=0.1)

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import OutcomeUnknownError
-from aioredis_patterns.queues import Deque, Stack
+from aioredis_patterns.queues import Deque, Stack, _ends
 from tests.support.faults import Fault, FaultProxy
 
 
@@ -27,6 +27,8 @@ async def test_the_newest_is_popped_first(redis: Redis, name: str) -> None:
     assert await stack.pop() == 5
     assert await stack.pop_many(3) == [4, 3, 2]
     assert await stack.pop_many(3) == [1]
+    assert await stack.push(6, 7)
+    assert await stack.pop_many(2) == [7, 6]
     assert not await redis.exists(f"arp:{{{name}}}:stack")
 
 
@@ -119,6 +121,20 @@ async def test_a_client_that_is_gone_stands_in_nobodys_way(url: str, name: str) 
         await Stack(one, name).push("a")
         async with asyncio.timeout(2):
             assert await pop == "a"
+
+
+async def test_a_client_that_hangs_stands_in_the_way_for_a_while(
+    url: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An item that the first in line hears of, and does not take, goes to the next when that one's time is over."""
+    monkeypatch.setattr(_ends, "_RECHECK", 0.1)
+    async with connect(url) as one, one.pubsub() as hung:
+        await hung.subscribe("arp:inbox:hung")
+        await one.zadd(f"arp:{{{name}}}:stack-waiters", {"arp:inbox:hung": 1})
+        pop = asyncio.create_task(Stack(one, name).pop(timeout=10))
+        await waiters(one, name, 2)
+        await Stack(one, name).push("a")
+        assert await pop == "a"
 
 
 async def test_cancelled_pops_lose_nothing(pipelined: Redis, name: str) -> None:
