@@ -35,9 +35,15 @@ EQUIVALENT: Final[dict[str, str]] = {
     ),
     "message: enqueued = tonumber(enqueued or 1),": "what is no record has no time of its own",
     "activity_mark: if needed >= length then": "it writes what is there, with more room behind it",
-    "activity_mark: if start > 0 and (now < start or now > stop) then return { -2, now } end": "but for one microsecond",
-    "activity_count: if start > 0 and (now < start or now > stop) then return { -2, now } end": "but for one microsecond",
-    "activity_active: if start > 0 and (now < start or now > stop) then return { -2, now } end": "but for one microsecond",
+    "activity_mark: if start > 0 and (now < start or now > stop) then return { -2, now } end": (
+        "but for one microsecond"
+    ),
+    "activity_count: if start > 0 and (now < start or now > stop) then return { -2, now } end": (
+        "but for one microsecond"
+    ),
+    "activity_active: if start > 0 and (now < start or now > stop) then return { -2, now } end": (
+        "but for one microsecond"
+    ),
     "feed_leave: if redis.call('HGET', followers, name) ~= token then return 1 end": "Python does not read it",
     "fragment_list: local excess = math.min(redis.call('ZCARD', list) - most, 1001)": (
         "what one post takes away at most is a measure against long scripts, and not a promise"
