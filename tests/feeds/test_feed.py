@@ -76,6 +76,16 @@ async def test_items_of_one_moment_stay_apart(redis: Redis, name: str, count: in
     assert [number for number in shown if number < 100] == [8, 7, 6, 5, 4, 3, 2, 1, 0]
 
 
+async def test_an_item_has_the_servers_time(redis: Redis, name: str) -> None:
+    """An item of no time stands where the server's clock is, to the microsecond."""
+    times = [await redis.time()]
+    await Feed(redis, name).post("now")
+    times.append(await redis.time())
+    before, after = (seconds * 1_000_000 + microseconds for seconds, microseconds in times)
+    ((_, place),) = await redis.zrange(f"arp:{{{name}}}:posts", 0, -1, withscores=True)
+    assert before <= int(place) <= after
+
+
 async def test_an_event_of_another_time_stands_there(redis: Redis, name: str) -> None:
     """The place of an item is its time, whenever it is posted."""
     feed = Feed(redis, name)
@@ -184,6 +194,7 @@ async def test_what_is_not_followed_vanishes(redis: Redis, name: str, fanout: in
     assert [await bob.unfollow(ada), await bob.unfollow(ada)] == [True, False]
     await ada.post("more")
     assert await everything(bob) == ["own", "from cy"]
+    assert await redis.hlen(f"arp:{{{name}:bob}}:inbox:items") == await redis.zcard(f"arp:{{{name}:bob}}:inbox")
     assert not await redis.exists(f"arp:{{{name}:ada}}:followers")
     assert await bob.follow(ada)
     assert await everything(bob) == ["more", "own", "from cy", "from ada"]

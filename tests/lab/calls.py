@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aioredis_patterns._core.lua import KNOWN
+from aioredis_patterns._core.lua import KNOWN, Source
 from aioredis_patterns._core.scripts import Script
 
 _called: defaultdict[str, set[str]] = defaultdict(set)
@@ -20,8 +20,9 @@ _seconds: defaultdict[str, float] = defaultdict(float)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Note the name of every script that is sent while the test runs."""
-    pack, queue, called = Script._pack, Script.queue, _called[item.nodeid]
+    """Note the name of every script that is sent, or whose text is read, while the test runs."""
+    pack, queue, source = Script._pack, Script.queue, vars(Script)["source"]
+    called = _called[item.nodeid]
 
     def noted_pack(script: Script, *args: Any) -> bytes:
         called.add(script.name)
@@ -31,7 +32,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         called.add(script.name)
         queue(script, *args)
 
+    def noted_source(script: Script) -> Source:
+        called.add(script.name)
+        text: Source = source.__get__(script)
+        return text
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Script, "source", property(noted_source, source.__set__))
         patch.setattr(Script, "_pack", noted_pack)
         patch.setattr(Script, "queue", noted_queue)
         return (yield)

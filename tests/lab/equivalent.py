@@ -45,6 +45,11 @@ EQUIVALENT: Final[dict[str, str]] = {
         "but for one microsecond"
     ),
     "feed_leave: if redis.call('HGET', followers, name) ~= token then return 1 end": "Python does not read it",
+    "feed_settle: if redis.call('HGET', following, name) ~= token then return 1 end": "Python does not read it",
+    "feed_bring: return 2": "Python reads a yes",
+    "fragment_reading: local one = redis.call('ZREVRANGEBYSCORE', list, time, time, 'LIMIT', middle, 2)[1]": (
+        "the first is the first, whether or not a second is read with it"
+    ),
     "fragment_list: local excess = math.min(redis.call('ZCARD', list) - most, 1001)": (
         "what one post takes away at most is a measure against long scripts, and not a promise"
     ),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.lab.equivalent import EQUIVALENT
@@ -38,6 +42,15 @@ def test_a_mutant_is_killed_by_a_test_that_fails(tmp_path: Path) -> None:
         longer = next(one for one in mutants_of(SCRIPT) if len(one.line) != len(_line(one.number)))
         assert is_killed(longer, tmp_path, [f"tests/{word}"]) == killed
     assert (tmp_path / SCRIPT).read_text() == (ROOT / SCRIPT).read_text()
+
+
+def test_a_test_that_reads_a_script_meets_its_mutants(tmp_path: Path) -> None:
+    """Which scripts a test uses is known of one that sends their text itself, as models with a clock do."""
+    test = "tests/rate_limits/test_models.py::test_the_scripts_do_what_the_model_says[Gcra]"
+    environment = os.environ | {"SCRIPT_CALLS": str(tmp_path / "calls.json")}
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.lab.calls", test)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    assert "gcra_hit" in json.loads((tmp_path / "calls.json").read_text())["tests"][test]["scripts"]
 
 
 def test_what_is_listed_as_equivalent_is_a_mutant() -> None:
