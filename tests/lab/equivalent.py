@@ -21,6 +21,13 @@ EQUIVALENT: Final[dict[str, str]] = {
     ),
     "record_increment: return { 2, redis.call('HGET', record, field) }": "Python reads a yes",
     "log_append: redis.call('PEXPIRE', producers, 604800001)": "a millisecond more than a week",
+    "ring: ": "who was told and waits no more is told again, and does nothing",
+    "log_append: redis.call('XTRIM', log, 'MINID', string.format('%.0f', math.max(clock() / 1000 - age, 1)))": (
+        "an age reaches to 1970 for nobody"
+    ),
+    "group_claim: local entry = redis.call('XCLAIM', log, group, consumer, 1, id, 'RETRYCOUNT', idle[4] + 1)[1]": (
+        "what was idle for its visibility was so for a millisecond"
+    ),
     "group_hand_back: count = count + 2": "Python reads a yes",
     "pending: local found = redis.pcall('XPENDING', log, group, id, id, 2)": "there is one entry of an id",
     "log_trim: return ms < other_ms or ms == other_ms and tonumber(number) <= tonumber(other_number)": (

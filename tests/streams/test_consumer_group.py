@@ -126,6 +126,46 @@ async def test_what_was_handed_back_goes_to_who_waits(redis: Redis, log: EventLo
         third = await waiting
     assert third is not None
     assert (third.payload, third.attempt) == ("only", 1)
+    assert await third.extend(7200)
+    assert await redis.zcard(later) == 1
+    assert await third.ack()
+    assert await redis.exists(later) == 0
+
+
+async def test_one_letter_that_is_replayed_goes_to_who_waits(redis: Redis, log: EventLog[Any]) -> None:
+    """A dead letter that may be tried again is delivered at once, and its mark has an expiry."""
+    group = ConsumerGroup(log, "g")
+    await log.append("x")
+    delivery = await group.claim("a", timeout=0)
+    assert delivery is not None
+    await delivery.reject("not yet")
+    waiting = asyncio.create_task(group.claim("b", timeout=60))
+    await eventually(lambda: redis.zcard(f"arp:{{{log.name}|0}}:waiters"))
+    async with asyncio.timeout(3):  # after 4 it would look for itself
+        assert await group.dead.replay() == 1
+        again = await waiting
+    assert again is not None
+    assert again.payload == "x"
+    await again.reject("not yet")
+    assert await group.dead.replay() == 1
+    assert 0 < await redis.pttl(f"arp:{{{log.name}|0}}:later:g") <= 3_600_000
+
+
+async def test_who_waits_does_not_ask_and_ask(pipelined: Redis, name: str) -> None:
+    """A consumer sleeps until the next entry may be claimed, however far that is."""
+    log: EventLog[str] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g")
+    await log.append("x")
+    delivery = await group.claim("a", timeout=0)
+    assert delivery is not None
+    assert await delivery.nack(delay=60)
+    before = await _scripts(pipelined)
+    assert await group.claim("a", timeout=0.3) is None
+    assert await _scripts(pipelined) - before <= 4
+
+
+async def _scripts(redis: Redis) -> int:
+    return int((await redis.info("commandstats"))["cmdstat_evalsha"]["calls"])
 
 
 async def test_a_dead_consumer(log: EventLog[Any]) -> None:
@@ -258,6 +298,35 @@ async def test_consumers_that_are_gone(redis: Redis, log: EventLog[Any]) -> None
     again = await group.claim("renamed", timeout=5)
     assert again is not None
     assert again.payload == 1
+
+
+async def test_one_at_a_time(pipelined: Redis, name: str) -> None:
+    """A partition gives an entry when the one before it is done with, and not to another consumer meanwhile."""
+    log: EventLog[int] = EventLog(pipelined, name, partitions=2)
+    group = ConsumerGroup(log, "g")
+    await log.append_many([0, 1], key="same")
+    first = await group.claim("a", timeout=0)
+    assert first is not None
+    assert await group.claim("b", timeout=0) is None
+    assert await first.ack()
+    second = await group.claim("b", timeout=0)
+    assert second is not None
+    assert [first.payload, second.payload] == [0, 1]
+
+
+async def test_held_as_long_as_was_said(redis: Redis, log: EventLog[Any]) -> None:
+    """A delivery that is to be held for less than the group's time is held for that."""
+    group = ConsumerGroup(log, "g", visibility=60)
+    await log.append("x")
+    delivery = await group.claim("a", timeout=0)
+    assert delivery is not None
+    assert await delivery.extend(30)
+    assert await group.claim("b", timeout=0) is None
+    ((_, _, idle, _),) = [
+        tuple(pending.values()) for pending in await redis.xpending_range(f"arp:{{{log.name}|0}}:log", "g", "-", "+", 1)
+    ]
+    assert 30_000 <= idle < 60_000
+    assert await delivery.ack()
 
 
 async def test_order_within_a_partition(pipelined: Redis, name: str) -> None:
