@@ -49,7 +49,7 @@ def test_a_test_that_reads_a_script_meets_its_mutants(tmp_path: Path) -> None:
     test = "tests/rate_limits/test_models.py::test_the_scripts_do_what_the_model_says[Gcra]"
     environment = os.environ | {"SCRIPT_CALLS": str(tmp_path / "calls.json")}
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.lab.calls", test)
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=120)
     assert "gcra_hit" in json.loads((tmp_path / "calls.json").read_text())["tests"][test]["scripts"]
 
 

@@ -65,17 +65,49 @@ async def test_messages_come_in_their_order(redis: Redis, name: str, make: Make)
 
 
 async def test_who_waits_no_more_is_not_in_line(redis: Redis, name: str, make: Make) -> None:
-    """A claim that waits stands in line for a while only, and leaves the line when its time is over."""
+    """A claim that waits stands in line for a while only, and leaves it when it is cancelled or its time is over."""
     queue, line = make(redis, name), f"arp:{{{name}}}:waiters"
-    waiting = asyncio.create_task(queue.claim(timeout=0.5))
-    await eventually(lambda: redis.exists(line))
-    assert 0 < await redis.pttl(line) <= 30_000
-    assert await waiting is None
 
     async def is_gone() -> bool:
         return not await redis.exists(line)
 
+    waiting = asyncio.create_task(queue.claim(timeout=60))
+    await eventually(lambda: redis.exists(line))
+    assert 0 < await redis.pttl(line) <= 30_000
+    waiting.cancel()
     await eventually(is_gone)
+    assert await queue.claim(timeout=0.02) is None
+    await eventually(is_gone)
+
+
+async def test_nothing_is_left_of_what_was_done(redis: Redis, name: str, make: Make) -> None:
+    """Of messages that were acknowledged, one by one or together, no record, lease or attempt is left."""
+    queue = make(redis, name)
+    await queue.put_many(range(5))
+    first = await queue.claim(timeout=0)
+    assert await first.ack() is True
+    acked = await asyncio.gather(*[delivery.ack() for delivery in await queue.claim_many(9, timeout=0)])
+    assert acked == [True] * 4
+    for part in ("messages", "leased", "ready"):
+        assert not await redis.exists(f"arp:{{{name}}}:{part}")
+    known = [str(field).removeprefix("b'") for field in await redis.hkeys(f"arp:{{{name}}}:index")]
+    assert [field for field in known if field.startswith(("a:", "t:"))] == []
+
+
+async def test_a_message_ends_when_it_was_said(redis: Redis, name: str, make: Make) -> None:
+    """The end of a message is as far from its put as its time to live, to the microsecond."""
+    await make(redis, name).put("x", ttl=100)
+    (record,) = await redis.hvals(f"arp:{{{name}}}:messages")
+    put, ends = record.split()[:2]
+    assert int(ends) - int(put) == 100_000_000
+
+
+async def test_what_is_due_is_ready(pipelined: Redis, name: str, make: Make) -> None:
+    """A message whose delay is over counts as one that may be claimed, before anybody claims it."""
+    queue = make(pipelined, name)
+    await queue.put("x", delay=0.05)
+    await until(queue, lambda stats: stats.ready == 1)
+    assert await queue.stats() == QueueStats(1, 0, 0, 0, None)
 
 
 async def test_a_record_that_is_none_becomes_a_dead_letter(pipelined: Redis, name: str, make: Make) -> None:
