@@ -193,6 +193,7 @@ SEEN = 2.1 + 2 * CHECK + SLACK
         ([*CHANGED, done("audit", "", at=9.0, result=LOG)], 0),
         ([*CHANGED, done("audit", "", at=9.0, result=LOG[::-1])], 1),
         ([*CHANGED, done("audit", "", at=9.0, result=LOG[1:])], 1),
+        ([*CHANGED, done("audit", "", at=1.5, result=LOG[1:])], 0),
         ([CHANGED[0], replace(CHANGED[1], result=1)], 1),
         ([replace(CHANGED[0], result=3), CHANGED[1]], 1),
         ([*CHANGED, done("look", "flag", at=2.1, result="a:1")], 1),

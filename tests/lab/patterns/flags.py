@@ -62,15 +62,17 @@ class Flagging:
             if call.operation == "tick":
                 ticks[call.worker].append(call.begun)
             elif call.operation == "audit":
-                logs += [call.result] * (call.outcome == "ok")
+                logs += [call] * (call.outcome == "ok")
             else:
                 flags[call.arguments[0]].append(call)
         found = []
         for flag, calls in flags.items():
             sets = [call for call in calls if call.operation == "set"]
             found += [*_undone(sets), *_late(calls, sets, ticks)]
-            for log in logs:
-                found += _not_in_order([entry[1:] for entry in log if entry and entry[0] == flag], sets, len(log))
+            for audit in logs:
+                log = [entry[1:] for entry in audit.result if entry and entry[0] == flag]
+                # Who changes a flag reads the log afterwards itself; another may have read it before.
+                found += _not_in_order(log, [call for call in sets if call.ended <= audit.begun], len(audit.result))
         return found
 
     async def left(self, redis: Redis) -> list[str]:
