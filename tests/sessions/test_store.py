@@ -154,6 +154,14 @@ async def test_idle_and_lifetime(pipelined: Redis, name: str) -> None:
     assert await store.list("ada") == ()
 
 
+@pytest.mark.parametrize(("idle", "lifetime"), [(100, 1000), (1000, 100)])
+async def test_a_session_that_nobody_uses_ends(redis: Redis, name: str, idle: int, lifetime: int) -> None:
+    """A session that is never loaded ends when it was idle for long enough, or with its lifetime."""
+    await SessionStore(redis, name, idle=idle, lifetime=lifetime).create("ada")
+    (key,) = await keys_of_sessions(redis, name)
+    assert 40_000 < await redis.pttl(key) <= 100_000
+
+
 async def test_a_load_writes_seldom(redis: Redis, name: str, store: SessionStore) -> None:
     """A session is prolonged once a tenth of its idle time has passed, and a key without a life gets one."""
     session = await store.create("ada")
