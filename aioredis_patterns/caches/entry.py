@@ -203,16 +203,18 @@ class Reader:
         return entry if _fresh(entry, marks) else await self._judge(shard, part)
 
     async def read_many(self, shard: Shard, parts: Sequence[str]) -> list[Any]:
-        """The same for many keys of one shard, in one round trip for every 500."""
+        """The same for many keys of one shard: one round trip for every 500, and one more for all that are judged."""
         if self._timed:
             return list(await asyncio.gather(*(self._judge(shard, part) for part in parts)))
         replies: list[Any] = []
         for start in range(0, len(parts), _CHUNK):
             chunk = parts[start : start + _CHUNK]
             *entries, marks = await self._mget(*(shard.value + part for part in chunk), shard.marks)
-            for part, entry in zip(chunk, entries, strict=True):
-                known = entry is None or _fresh(entry, marks)
-                replies.append((entry or 0) if known else await self._judge(shard, part))
+            replies += [0 if entry is None else entry if _fresh(entry, marks) else None for entry in entries]
+        judged = [at for at, reply in enumerate(replies) if reply is None]
+        verdicts = await asyncio.gather(*(self._judge(shard, parts[at]) for at in judged))
+        for at, verdict in zip(judged, verdicts, strict=True):
+            replies[at] = verdict
         return replies
 
     async def stamp(self, shard: Shard, keep_ms: int) -> str:

@@ -9,7 +9,10 @@ import pytest
 from redis.asyncio import Redis
 
 from aioredis_patterns.caches import Cache, Loading
+from aioredis_patterns.client.connect import connect
+from aioredis_patterns.embedded import EmbeddedServer
 from tests.caches.paused import joined, listening
+from tests.support.faults import Fault, FaultProxy
 from tests.support.waiting import eventually
 
 
@@ -176,6 +179,27 @@ async def test_one_trip_for_a_hundred(pipelined: Redis, name: str) -> None:
     await cache.get_or_load_many(range(100), _must_not_run)
     after = (await pipelined.info("stats"))["total_commands_processed"]
     assert after - before == 2  # the read, and INFO itself
+
+
+async def test_tagged_values_are_judged_together(server: EmbeddedServer, name: str) -> None:
+    """After an invalidation of other tags what has tags costs one more trip, however many there are."""
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as client, connect(server.url) as sure:
+        cache = Cache(client, name, ttl=60)
+        await cache.get_or_load_many(range(50), lambda keys: dict.fromkeys(keys, 1), tags=["some"])
+        await Cache(sure, name, ttl=60).invalidate("others")
+        before = proxy.commands["EVALSHA"]
+
+        def hold_replies(command: list[bytes]) -> bool:
+            if command[0] == b"EVALSHA":
+                proxy.black_hole(requests=False)
+            return False
+
+        proxy.add(Fault("cut_before", hold_replies))
+        reading = asyncio.create_task(cache.get_or_load_many(range(50), _must_not_run))
+        await eventually(lambda: proxy.commands["EVALSHA"] == before + 50)
+        proxy.heal()
+        proxy.clear()
+        assert await reading == dict.fromkeys(range(50), 1)
 
 
 async def test_stale_values(redis: Redis, name: str) -> None:
