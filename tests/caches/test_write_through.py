@@ -206,6 +206,23 @@ async def test_every_key_expires(redis: Redis, name: str) -> None:
     assert not await redis.exists(f"arp:{{{name}|0}}:writers:key")
 
 
+async def test_a_short_lease_ends_no_longer_one(redis: Redis, other: Redis, name: str) -> None:
+    """A writer is remembered for its own lease, whatever the leases of those who cross it."""
+    stores, writers = (Store(go=False), Store(go=False)), f"arp:{{{name}|0}}:writers:key"
+    writing = []
+    for client, store, lease in zip((redis, other), stores, (60, 0.15), strict=True):
+        through = WriteThrough(Cache(client, name, ttl=60), store.write, lease=lease)
+        writing.append(asyncio.create_task(through.set("key", "new")))
+        await store.started.wait()
+    assert await redis.pttl(writers) > 50_000
+    leases = await redis.hvals(writers)
+    await eventually(lambda: others_than(leases, redis, writers))
+    assert await redis.pttl(writers) > 50_000
+    for store in stores:
+        store.go.set()
+    await asyncio.gather(*writing)
+
+
 @pytest.mark.parametrize("kind", ["cut_before", "cut_after", "half_reply"])
 @pytest.mark.parametrize("strike", [1, 2])
 async def test_a_lost_reply_does_no_harm(server: EmbeddedServer, name: str, kind: Any, strike: int) -> None:
@@ -274,6 +291,11 @@ async def test_eight_processes_and_a_database(pipelined: Redis, url: str, name: 
         for key, value in rows.items():
             assert await cache.get(key, value) == value
         await eventually(lambda: nobody_writes(pipelined, name))
+
+
+async def others_than(leases: list[Any], redis: Redis, writers: str) -> bool:
+    """Whether one of the leases was renewed."""
+    return await redis.hvals(writers) != leases
 
 
 async def nobody_writes(redis: Redis, name: str) -> bool:

@@ -23,5 +23,5 @@ else
   redis.call('HSET', writers, CROSSED, '1')
 end
 redis.call('HSET', writers, token, string.format('%.0f', server_us() + lease_ms * 1000))
-redis.call('PEXPIRE', writers, lease_ms)
+redis.call('PEXPIRE', writers, math.max(lease_ms, redis.call('PTTL', writers)))
 return alone and 1 or 0

@@ -13,4 +13,4 @@ if redis.call('HEXISTS', writers, token) == 0 then
   return 0
 end
 redis.call('HSET', writers, token, string.format('%.0f', server_us() + lease_ms * 1000))
-return redis.call('PEXPIRE', writers, lease_ms)
+return redis.call('PEXPIRE', writers, math.max(lease_ms, redis.call('PTTL', writers)))
