@@ -55,7 +55,7 @@ class Record:
         data: The record: version, tries, then what `head` made, then the value's bytes.
     """
 
-    __slots__ = ("_content", "_kind", "attempts", "part", "version")
+    __slots__ = ("_kind", "attempts", "content", "part", "version")
 
     def __init__(self, part: str, data: bytes) -> None:
         self.part = part
@@ -63,7 +63,7 @@ class Record:
         with Stored("a write that waits"):
             self.attempts = int(data[16:20])
         self._kind = data[20:22]
-        self._content = data[22:]
+        self.content = data[22:]
 
     @staticmethod
     def head(key: KeyPart, content: bytes) -> bytes:
@@ -76,18 +76,13 @@ class Record:
         text = unquote(self.part)
         return int(text) if self._kind[:1] == b"i" else text
 
-    @property
-    def body(self) -> bytes:
-        """The value's bytes."""
-        return self._content[4:]
-
     def value(self, contents: Contents[Any]) -> Any:
         """The value, or `DELETED`.
 
         Raises:
             CodecError: It was written with another codec.
         """
-        return DELETED if self._kind[1:] == b"d" else contents.decode(self._content)
+        return DELETED if self._kind[1:] == b"d" else contents.decode(self.content)
 
 
 class FlushLimits(NamedTuple):
@@ -150,15 +145,13 @@ class Flusher(Generic[T]):
             self._stopping = False
 
     async def flush(self) -> int:
-        """Write everything now; gives the number of records that the store has taken.
+        """Write everything that was put; gives the number of records that the store has taken.
 
         Raises:
             Exception: The first that a write ended with.
         """
         tally = _Tally()
-        async with self._turn:
-            for shard in self._shards:
-                await self._drain(shard, self._limits.ahead_ms + 1, tally)
+        await self._drain(self._limits.ahead_ms + 1, tally)
         if tally.error is not None:
             raise tally.error
         return tally.written
@@ -167,9 +160,7 @@ class Flusher(Generic[T]):
         """Write what is due; gives the seconds until there is more."""
         tally = _Tally()
         try:
-            async with self._turn:
-                for shard in self._shards:
-                    await self._drain(shard, 0, tally)
+            await self._drain(0, tally)
         except (RedisError, PatternError) as error:
             tally.error = error
         if tally.error is not None:
@@ -186,10 +177,17 @@ class Flusher(Generic[T]):
             pass
         self._sleeps_until = 0.0
 
-    async def _drain(self, shard: Shard, ahead_ms: int, tally: _Tally) -> None:
-        """Write what one shard has."""
-        keys = (shard.dirty, shard.due, shard.leased)
+    async def _drain(self, ahead_ms: int, tally: _Tally) -> None:
+        """Write what will be due in so many milliseconds, and not what is put meanwhile, so that it comes to an end."""
+        async with self._turn:
+            until = asyncio.get_running_loop().time() + ahead_ms / 1000
+            for shard in self._shards:
+                await self._drain_shard(shard, until, tally)
+
+    async def _drain_shard(self, shard: Shard, until: float, tally: _Tally) -> None:
+        keys, now = (shard.dirty, shard.due, shard.leased), asyncio.get_running_loop().time
         while True:
+            ahead_ms = round((until - now()) * 1000)
             until_us, next_ms, *pairs = await _CLAIM(
                 self._redis, *keys, self._limits.batch, self._limits.lease_ms, ahead_ms, deadline=self._deadline
             )
@@ -225,7 +223,7 @@ class Flusher(Generic[T]):
     async def _done(self, shard: Shard, record: Record, claim: _Claim) -> None:
         place = shard.place(record.part)
         keys = (place.value, place.lead, shard.dirty, shard.due, shard.leased)
-        known = (record.part, record.version, claim.until_us, place.channel, record.body)
+        known = (record.part, record.version, claim.until_us, place.channel, record.content)
         await _DONE(self._redis, *keys, *known, deadline=self._deadline)
 
     async def _failed(self, shard: Shard, record: Record, claim: _Claim) -> None:

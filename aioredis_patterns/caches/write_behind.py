@@ -149,7 +149,7 @@ class WriteBehind(Generic[T]):
         return default if value is DELETED else value
 
     async def flush(self) -> int:
-        """Write everything now; gives the number of writes that the store has taken.
+        """Write now what was put before; gives the number of writes that the store has taken.
 
         Raises:
             Exception: What `write_many` raised, of the first write that failed; it will be tried again.
@@ -186,10 +186,9 @@ class WriteBehind(Generic[T]):
             Exception: What `write_many` raised of the first write that failed.
         """
         async with asyncio.timeout(timeout_seconds(timeout)):
-            running, self._running = self._running, None
-            if running is not None:
+            if self._running is not None and not self._running.done():
                 self._flusher.stop()
-                await running
+                await self._running
             await self._flusher.flush()
 
     async def __aenter__(self) -> Self:
@@ -214,7 +213,7 @@ class WriteBehind(Generic[T]):
             await _PUT(self._redis, *place.keys, shard.dirty, shard.due, shard.leased, *known, deadline=self._deadline)
         finally:
             self._cache._forget_copy(part)  # noqa: SLF001
-        self._start()
+            self._start()  # where the reply was lost, it may have been put all the same
 
     def _start(self) -> None:
         if self._running is None or self._running.done():

@@ -13,7 +13,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from aioredis_patterns.caches import DELETED, Cache, DeadWrite, WriteBehind
 from aioredis_patterns.caches.flushing import _CLAIM
 from aioredis_patterns.client.connect import connect
+from aioredis_patterns.codecs import Raw
 from aioredis_patterns.embedded import EmbeddedServer
+from aioredis_patterns.errors import OutcomeUnknownError
 from tests.support.faults import Fault, FaultProxy
 from tests.support.processes import worker
 from tests.support.waiting import eventually
@@ -147,6 +149,17 @@ async def test_what_was_loaded_meanwhile_goes(redis: Redis, name: str) -> None:
         await users.set("key", "newer")
         await users.flush()
         assert await cache.get("key") == "newer"
+
+
+async def test_nothing_is_not_an_empty_value(redis: Redis, name: str) -> None:
+    """That there was nothing yet is taken out too when the store has an empty value."""
+    cache, store = Cache(redis, name, ttl=60, codec=Raw()), Store()
+    async with WriteBehind(cache, store.write_many, delay=60) as users:
+        await users.set("key", b"")
+        await redis.delete(f"arp:{{{name}|0}}:value:key")
+        assert await cache.get_or_load("key", lambda: None) is None
+        await users.flush()
+        assert await cache.get("key", MISSING) is MISSING
 
 
 async def test_an_error_does_not_stop_the_others(redis: Redis, name: str) -> None:
@@ -285,6 +298,61 @@ async def all_written(users: WriteBehind[Any], store: Store) -> bool:
 async def nothing_left(users: WriteBehind[Any], redis: Redis, name: str) -> bool:
     await users.flush()
     return await redis.keys(left(name)) == []
+
+
+async def test_a_flush_ends_though_more_is_written(redis: Redis, name: str) -> None:
+    """A flush writes what was put before it began, and leaves what is put meanwhile to the next."""
+    store: dict[Any, int] = {}
+
+    async def write_many(rows: dict[Any, int]) -> None:
+        store.update(rows)
+        await users.set(f"after {len(store)}", 1)
+
+    users = WriteBehind(Cache(redis, name, ttl=60), write_many, delay=0.2, batch=10)
+    for number in range(30):
+        await users.set(number, 1)
+    async with asyncio.timeout(5):
+        await users.flush()
+    assert set(range(30)) <= store.keys()
+    users._flusher.stop()
+
+
+async def test_closing_ends_though_more_is_written(redis: Redis, name: str) -> None:
+    """Who writes while it is being closed neither keeps it open nor loses the write."""
+    store = Store(go=False)
+    users = WriteBehind(Cache(redis, name, ttl=60), store.write_many, delay=0)
+    await users.set("before", 1)
+    await store.started.wait()
+    closing = asyncio.create_task(users.aclose(timeout=5))
+    await eventually(lambda: users._flusher._stopping)
+    await users.set("meanwhile", 2)
+    store.go.set()
+    await closing
+    assert store.rows == {"before": 1, "meanwhile": 2}
+
+
+async def test_it_flushes_by_itself_after_it_was_closed(redis: Redis, name: str) -> None:
+    """What is written after closing, be it twice, reaches the store without a flush."""
+    store = Store()
+    users = WriteBehind(Cache(redis, name, ttl=60), store.write_many, delay=0)
+    await users.set("before", 1)
+    await users.aclose()
+    await users.aclose()
+    await users.set("after", 2)
+    await eventually(lambda: store.rows == {"before": 1, "after": 2})
+    await users.aclose()
+
+
+async def test_a_write_that_may_have_been_put_is_flushed(server: EmbeddedServer, name: str) -> None:
+    """The store is told of a write whose reply was lost, though its writer was told that nobody knows."""
+    store = Store()
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as client:
+        users = WriteBehind(Cache(client, name, ttl=60), store.write_many, delay=0.01)
+        proxy.add(Fault("cut_after", "EVALSHA"))
+        with pytest.raises(OutcomeUnknownError):
+            await users.set("key", "value")
+        await eventually(lambda: store.rows == {"key": "value"})
+        await users.aclose()
 
 
 async def test_an_error_of_the_block_is_not_masked(redis: Redis, name: str) -> None:

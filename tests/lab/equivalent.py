@@ -79,7 +79,7 @@ EQUIVALENT: Final[dict[str, str]] = {
     "session_save: return {0, successor and tonumber(grace) >= server_us() and successor or ''}": (
         "but for one microsecond"
     ),
-    "write_behind_done: if entry and string.sub(entry, 69 + (tonumber(string.sub(entry, 65, 68)) or 1)) ~= body then": (
+    "write_behind_done: local names = entry and tonumber(string.sub(entry, 65, 68)) or 1": (
         "what has no length there is no entry, and goes either way"
     ),
     "write_behind_claim: return tonumber(redis.call('ZRANGE', queue, 0, 1, 'WITHSCORES')[2] or math.huge)": (

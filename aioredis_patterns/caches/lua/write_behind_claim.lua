@@ -6,7 +6,7 @@
 -- ARGV
 --   1 count      of records at most
 --   2 lease_ms   ms
---   3 ahead_ms   ms  that a record may be taken before it is due
+--   3 ahead_ms   ms  that a record may be taken before it is due; below 0 that it must have been due
 -- Returns
 --   integer  us until which they are leased
 --   integer  ms until there is more to do, or -1
@@ -17,7 +17,7 @@ local count, lease_ms, ahead_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber
 local now_us = server_us()
 for _, part in ipairs(redis.call('ZRANGEBYSCORE', leased, '-inf', now_us)) do
   redis.call('ZREM', leased, part)
-  redis.call('ZADD', due, now_us, part)
+  redis.call('ZADD', due, 0, part)
 end
 local until_us = now_us + lease_ms * 1000
 local records = {}
