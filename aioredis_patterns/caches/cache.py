@@ -50,7 +50,9 @@ P = ParamSpec("P")
 _SET: Final = Script(__package__, "cache_set", keys=4, fragments=("fragment_time", "fragment_marks", "fragment_pack"))
 _DELETE: Final = Script(__package__, "cache_delete", keys=2, repeatable=True)
 _EXPIRE: Final = Script(__package__, "cache_expire", keys=2, repeatable=True)
-_INVALIDATE: Final = Script(__package__, "cache_invalidate", keys=2, fragments=("fragment_time",), repeatable=True)
+_INVALIDATE: Final = Script(
+    __package__, "cache_invalidate", keys=2, fragments=("fragment_time", "fragment_marks"), repeatable=True
+)
 
 _CLUSTER_SHARDS: Final = 64
 _LOADING: Final = Loading()
@@ -202,11 +204,8 @@ class Cache(Generic[T]):
         sources = (self._reader, self._contents, self._lifetimes)
         self._supply = Supply(redis, name, *sources, loading=loading, deadline=self._deadline, on_event=on_event)
         self._flights = self._supply.flights
-        self._near: Near | None = None
-        if near is not None:
-            self._near = Near(
-                redis, near, self._shards, self._reader, self._contents, lead=loading.lead, deadline=self._deadline
-            )
+        far = (self._shards, self._reader, self._contents)
+        self._near = None if near is None else Near(redis, near, *far, lead=loading.lead, deadline=self._deadline)
 
     async def get_or_load(
         self, key: KeyPart, loader: Loader[T], *, ttl: Seconds | None = None, tags: Iterable[str] = ()

@@ -147,6 +147,21 @@ async def test_lost_stamps_mean_invalidated(redis: Redis, name: str) -> None:
     assert [await cache.get(key) for key in ("first", "second", "plain")] == [None, None, None]
 
 
+@pytest.mark.parametrize("marks", ["", "x", "1" * 47, "1" * 100, "-" * 48, "nan" * 16, "0" * 16 + "x" * 32, "9" * 48])
+async def test_marks_that_are_none(redis: Redis, name: str, marks: str) -> None:
+    """What stands in the place of the marks and is none counts as lost: all is invalidated, and all goes on."""
+    cache = Cache(redis, name, ttl=60)
+    for change in (cache.clear, lambda: cache.invalidate("tag"), lambda: cache.set("other", 1)):
+        await cache.set("key", "old", tags=["tag"])
+        await redis.set(f"arp:{{{name}|0}}:marks", marks, ex=60)
+        await change()
+        assert await cache.get("key") is None
+        assert await cache.get_or_load("key", lambda: "new", tags=["tag"]) == "new"
+        assert await cache.get("key") == "new"
+        await cache.invalidate("tag")
+        assert await cache.get("key") is None
+
+
 async def test_stamps_do_not_pile_up(redis: Redis, name: str) -> None:
     """Tags that no value can have any more are forgotten, however many were invalidated."""
     cache = Cache(redis, name, ttl=0.001, loading=Loading(timeout=0.001))

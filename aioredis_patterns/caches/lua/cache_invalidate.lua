@@ -8,9 +8,9 @@
 --   integer  1 invalidated, 0 there was nothing to invalidate
 local marks, tags = KEYS[1], KEYS[2]
 
-local stamps = redis.call('GET', marks)
+local stamps = stamps_of(marks)
 if not stamps then
-  return 0
+  return redis.call('DEL', marks)
 end
 local now_us = server_us()
 local cleared, latest = string.sub(stamps, 1, 16), string.sub(stamps, 17, 32)

@@ -5,9 +5,15 @@
 -- A stamp is the server's us and later than the one before. An entry and a load keep the latest stamp of when they
 -- began. A server that lost one of the keys has forgotten invalidations: then everything older counts as invalidated.
 
+-- The three numbers; nothing where the server has lost them, or somebody put something else there.
+local function stamps_of(marks)
+  local stamps = redis.call('GET', marks)
+  return stamps and #stamps == 48 and not string.find(stamps, '%D') and stamps
+end
+
 -- The latest stamp; what is stored with it may live for keep_ms, and the marks outlive it.
 local function latest_of(marks, tags, keep_ms)
-  local stamps = redis.call('GET', marks)
+  local stamps = stamps_of(marks)
   local kept_ms = stamps and tonumber(string.sub(stamps, 33)) or 0
   if not stamps then
     stamps = string.rep(string.format('%016.0f', server_us()), 2)
@@ -25,7 +31,7 @@ end
 
 -- Whether neither everything nor one of these names was invalidated since that stamp.
 local function unchanged(marks, tags, since, names)
-  local stamps = redis.call('GET', marks)
+  local stamps = stamps_of(marks)
   local generation = tonumber(since)
   if not (stamps and generation) then
     return false
