@@ -25,7 +25,7 @@ from aioredis_patterns.types import AnyRedis, KeyPart, Seconds
 from .contents import MISSING, Contents
 from .copies import Copies, Copy
 from .entry import Reader, Shard, content_of
-from .outage import OpenReader
+from .outage import SILENCE, OpenReader
 
 __all__ = ("Near", "NearCache")
 
@@ -133,8 +133,8 @@ class Near:
             if isinstance(self._reader, OpenReader):
                 reading = self._reader.within_budget(reading)
             state, left_us, entry = await reading
-        except RedisError:
-            if isinstance(self._reader, OpenReader):
+        except RedisError as error:
+            if isinstance(self._reader, OpenReader) and isinstance(error, SILENCE):
                 return 0
             return await self._reader.read(shard, part)  # which knows when a read may be sent again
         finally:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from aioredis_patterns.caches import Cache, NearCache
 from aioredis_patterns.client.connect import connect
@@ -58,6 +58,18 @@ async def test_an_open_cache_goes_on(own_server: EmbeddedServer, name: str, outa
         assert load.calls == ["key", ["a", "b"]]
         if outage == "paused":
             own_server.resume()
+
+
+@pytest.mark.parametrize("near", [None, NearCache()])
+async def test_a_refusal_is_no_outage(redis: Redis, name: str, near: Any) -> None:
+    """What the server answers is told, though it be an error: an open cache does without its silence only."""
+    cache = Cache(redis, name, ttl=60, on_error="open", near=near)
+    await cache.set("key", 1, tags=["tag"])
+    await cache.invalidate("other")
+    await redis.delete(f"arp:{{{name}|0}}:tags")
+    await redis.set(f"arp:{{{name}|0}}:tags", "no hash", ex=60)
+    with pytest.raises(ResponseError):
+        await cache.get("key")
 
 
 async def test_who_failed_often_is_not_asked(own_server: EmbeddedServer, name: str) -> None:
