@@ -86,8 +86,10 @@ class Copies:
         return True
 
     def keep(self, key: KeyPart, copy: Copy) -> None:
-        """Keep a copy; the oldest go where it is one too many, those that were used once later."""
+        """Keep a copy that has room at all; the oldest go where it is one too many, those that were used once later."""
         self._drop(key)
+        if copy.size > self._most_bytes:
+            return
         self.by_key[key] = copy
         self._bytes += copy.size
         while len(self.by_key) > self._most_entries or self._bytes > self._most_bytes:
