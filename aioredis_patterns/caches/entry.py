@@ -28,6 +28,7 @@ __all__ = (
     "Shard",
     "content_of",
     "expired_by_hand",
+    "fitting",
     "joined_tags",
     "names_of",
     "shards_of",
@@ -291,7 +292,15 @@ def joined_tags(tags: Iterable[str]) -> str:
     """
     if isinstance(tags, str):
         raise TypeError(f"tags must be several names, such as [{tags!r}], not one str")
-    joined = "|".join(sorted({check_part(tag, "tag") for tag in tags}))
-    if len(joined.encode()) > _MOST_TAGS:
-        raise ValueError(f"the tags of one value must not exceed {_MOST_TAGS} bytes")
-    return joined
+    return fitting("|".join(sorted({check_part(tag, "tag") for tag in tags})))
+
+
+def fitting(names: str) -> str:
+    """The names that an entry is to keep, if its header can tell their length.
+
+    Raises:
+        ValueError: More than 9,999 bytes of them.
+    """
+    if len(names.encode()) > _MOST_TAGS:
+        raise ValueError(f"the tags and the etag of one value must not exceed {_MOST_TAGS} bytes")
+    return names

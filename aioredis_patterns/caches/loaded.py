@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 
 from aioredis_patterns.types import Seconds
 
-from .entry import joined_tags
+from .entry import fitting, joined_tags
 
 __all__ = ("Loaded", "NOT_MODIFIED", "NotModified", "Stale", "etag_of", "names_with", "tags_of")
 
@@ -75,9 +75,18 @@ NOT_MODIFIED: Final = NotModified.NOT_MODIFIED
 
 
 def names_with(tags: str, more: Iterable[str], etag: str | None) -> str:
-    """The tags of an entry as it keeps them: those joined already, more of them, and the etag."""
-    names = {name for name in tags.split("|") + joined_tags(more).split("|") if name}
-    return "|".join([*sorted(names), *([] if etag is None else [_ETAG + quote(etag, safe="")])])
+    """The tags of an entry as it keeps them: those joined already, more of them, and the etag.
+
+    Raises:
+        TypeError: They are no names, or the etag is no str.
+        ValueError: More than an entry can keep.
+    """
+    names = sorted({name for name in tags.split("|") + joined_tags(more).split("|") if name})
+    if etag is not None:
+        if not isinstance(etag, str):
+            raise TypeError(f"etag must be a str, not {etag!r:.80}")
+        names.append(_ETAG + quote(etag, safe=""))
+    return fitting("|".join(names))
 
 
 def tags_of(names: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from aioredis_patterns.caches import Cache, Loading
+from aioredis_patterns.caches import Cache, Loaded, Loading
 from aioredis_patterns.codecs import Raw
 from aioredis_patterns.errors import CodecError
 from aioredis_patterns.events import CacheLoaded, CacheRequested
@@ -267,6 +267,12 @@ async def test_tags_are_several_names(pipelined: Redis, name: str) -> None:
         await cache.set("key", 1, tags="team")
     with pytest.raises(ValueError, match="9999 bytes"):
         await cache.set("key", 1, tags=[f"{n:0500}" for n in range(30)])
+    several = [[f"{part}{n:0500}" for n in range(12)] for part in "ab"]
+    for more in ({"tags": several[1]}, {"etag": "x" * 5_000}):
+        with pytest.raises(ValueError, match="9999 bytes"):
+            await cache.get_or_load("key", lambda more=more: Loaded(value=1, **more), tags=several[0])
+    with pytest.raises(TypeError, match="etag"):
+        await cache.get_or_load("key", lambda: Loaded(value=1, etag=7))
 
 
 async def _must_not_run() -> None:
