@@ -16,7 +16,7 @@ from aioredis_patterns.types import Codec, EventHook
 
 from .entry import HEADER, content_of
 
-__all__ = ("Contents", "DELETED", "Deleted", "MISSING", "failure")
+__all__ = ("Contents", "DELETED", "Deleted", "MISSING", "failure", "is_failure")
 
 T = TypeVar("T")
 
@@ -103,6 +103,11 @@ class Contents(Generic[T]):
     def accepts(self, entry: bytes) -> bool:
         """Whether an entry's value decodes."""
         return self.value_of(entry) is not MISSING
+
+
+def is_failure(head: bytes) -> bool:
+    """Whether an entry that begins so says how a load failed."""
+    return head[2:6] == _FAILURE
 
 
 def failure(error: Exception) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.types import AnyRedis
 
+from .contents import is_failure
 from .entry import HEADER, Place
 from .loaded import etag_of, tags_of
 
@@ -44,8 +45,9 @@ class Explanation:
     key: str
     #: The key in Redis.
     redis_key: str
-    #: `invalidated`: there are bytes that a tag or `clear` made worthless; `broken`: they are no entry of a cache.
-    state: Literal["fresh", "stale", "none", "invalidated", "broken"]
+    #: `invalidated`: there are bytes that a tag or `clear` made worthless; `broken`: they are no entry of a cache;
+    #: `failed`: a load failed less than `Loading.error_ttl` ago.
+    state: Literal["fresh", "stale", "none", "invalidated", "broken", "failed"]
     #: Seconds since it was stored.
     age: float
     #: Seconds until it is stale, and until it is dropped.
@@ -73,7 +75,7 @@ async def explain(redis: AnyRedis, place: Place, key: str, *, near: bool, deadli
     return Explanation(
         key=key,
         redis_key=place.value,
-        state="invalidated" if size and state == 0 else _STATES[state],
+        state="failed" if is_failure(head) and state == 1 else "invalidated" if size and state == 0 else _STATES[state],
         age=age_us / 1_000_000,
         fresh_for=left_us / 1_000_000,
         kept_for=max(kept_ms, 0) / 1000,

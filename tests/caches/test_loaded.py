@@ -95,6 +95,7 @@ async def test_failures_are_kept_when_told_to(redis: Redis, other: Redis, name: 
         with pytest.raises(LoadFailedError, match="ZeroDivisionError: division by zero"):
             await each.get_or_load("key", _must_not_run)
         assert await each.get("key", MISSING) is MISSING
+    assert (await elsewhere.explain("key")).state == "failed"
     await eventually(lambda: loads_again(elsewhere))
 
 
