@@ -9,11 +9,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import update_wrapper
+from hashlib import sha256
 from string import Formatter
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, final
 from urllib.parse import quote
 from uuid import UUID
 
+from aioredis_patterns._core.keys import check_part
 from aioredis_patterns.types import Seconds
 
 __all__ = ("Cached",)
@@ -45,8 +47,8 @@ class Cached(Generic[P, T]):
     """An async function whose results are cached. Call it like the function.
 
     Two calls share a result when the arguments that the template names are equal and of one type, however they were
-    passed; an int and its digits as a str are one key, as everywhere here. What no key can be made of, such as a
-    request object, is a TypeError at the call.
+    passed; an int and its digits as a str are one key, as everywhere here. A key that would be too long is a digest of
+    it. What no key can be made of, such as a request object, is a TypeError at the call.
 
     Args:
         cache: Where the results are kept.
@@ -94,14 +96,14 @@ class Cached(Generic[P, T]):
         arguments = self._arguments(args, kwargs)
         tags = [tag.filled(arguments) for tag in self._tags]
         loader = self._loader(args, kwargs)
-        return await self._cache.get_or_load(self._key.filled(arguments), loader, ttl=self._ttl, tags=tags)
+        return await self._cache.get_or_load(_fitting(self._key.filled(arguments)), loader, ttl=self._ttl, tags=tags)
 
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function anew for these arguments and cache what it gives."""
         arguments = self._arguments(args, kwargs)
         tags = [tag.filled(arguments) for tag in self._tags]
         loader = self._loader(args, kwargs)
-        return await self._cache.refresh(self._key.filled(arguments), loader, ttl=self._ttl, tags=tags)
+        return await self._cache.refresh(_fitting(self._key.filled(arguments)), loader, ttl=self._ttl, tags=tags)
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Remove the result of these arguments; whether there was one."""
@@ -113,7 +115,7 @@ class Cached(Generic[P, T]):
 
     def key_for(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """The cache's key for these arguments."""
-        return self._key.filled(self._arguments(args, kwargs))
+        return _fitting(self._key.filled(self._arguments(args, kwargs)))
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         bound = self._signature.bind(*self._bound, *args, **kwargs)
@@ -132,11 +134,16 @@ class _Template:
     same key.
 
     Raises:
-        ValueError: A name that is no parameter, or two with nothing between them that tells where one ends.
+        ValueError: A name that is no parameter, or two with nothing between them that tells where one ends; a format.
     """
 
     def __init__(self, template: str, signature: inspect.Signature) -> None:
-        self._pieces = [(text, field) for text, field, *_ in Formatter().parse(template)]
+        parsed = list(Formatter().parse(template))
+        if not parsed:
+            raise ValueError("a template of nothing makes no key")
+        if any(spec or conversion for *_, spec, conversion in parsed):
+            raise ValueError(f"{template!r} formats what it names; arguments make a key as they are")
+        self._pieces = [(text, field) for text, field, *_ in parsed]
         fields = [field for _, field in self._pieces if field is not None]
         for field in fields:
             if field not in signature.parameters:
@@ -154,12 +161,21 @@ class _Template:
         )
 
 
+def _fitting(key: str) -> str:
+    """The key, or a digest of one that is too long to be a key."""
+    try:
+        check_part(key, "key")
+    except ValueError:
+        return f"%sha256.{sha256(key.encode()).hexdigest()}"
+    return key
+
+
 def _text(name: str, value: Any, alone: bool) -> str:
     """An argument as text that no argument of another value or type has."""
     if isinstance(value, Enum):
         return f"%{type(value).__name__}.{value.name}"
     if isinstance(value, str):
-        return value.replace("%", "%25") if alone else quote(value, safe="")
+        return (value.replace("%", "%25") or "%str.") if alone else quote(value, safe="")
     if isinstance(value, int) and not isinstance(value, bool):
         return int.__repr__(value)
     if isinstance(value, _TAGGED):

@@ -120,11 +120,29 @@ async def test_what_no_key_can_be_made_of(pipelined: Redis, name: str) -> None:
             await function(wrong)
 
 
-@pytest.mark.parametrize("template", ["{nobody}", "{a}{b}", "{a}x{b}", "{}"])
+async def test_any_text_makes_a_key(redis: Redis, name: str) -> None:
+    """An argument may be empty or of any length, and no two make one key."""
+    calls = []
+
+    @Cache(redis, name, ttl=60).cached(key="{query}")
+    async def search(query: str | None) -> int:
+        calls.append(query)
+        return len(calls)
+
+    queries = ["", None, "x" * 600, "x" * 601, "%" * 200, "\n" * 512, "x" * 512]
+    for _ in range(2):
+        assert [await search(query) for query in queries] == [*range(1, len(queries) + 1)]
+    assert calls == queries
+    assert await search.invalidate("x" * 600) is True
+    assert await search.peek("x" * 600) is None
+    assert search.key_for("x" * 512) == "x" * 512
+
+
+@pytest.mark.parametrize("template", ["{nobody}", "{a}{b}", "{a}x{b}", "{}", "{a!r}", "{a:>5}", ""])
 async def test_templates_that_cannot_work(pipelined: Redis, name: str, template: str) -> None:
     """A template with unknown names, or with names that run into each other, is refused when it is made."""
 
     async def function(a: int, b: int) -> None: ...
 
-    with pytest.raises(ValueError, match=r"parameter|between"):
+    with pytest.raises(ValueError, match=r"parameter|between|formats|nothing"):
         Cache(pipelined, name, ttl=60).cached(key=template)(function)
