@@ -3,19 +3,19 @@
 
 local CROSSED = '+'
 
--- How many others are at work; those whose lease has ended are dropped.
-local function others_of(writers, token)
-  local others = 0
+-- Whether nobody else is at work; those whose lease has ended are dropped.
+local function is_alone(writers, token)
+  local alone = true
   local fields = redis.call('HGETALL', writers)
   for at = 1, #fields, 2 do
     local each, until_us = fields[at], tonumber(fields[at + 1])
     if each ~= token and each ~= CROSSED then
       if until_us > server_us() then
-        others = others + 1
+        alone = false
       else
         redis.call('HDEL', writers, each)
       end
     end
   end
-  return others
+  return alone
 end

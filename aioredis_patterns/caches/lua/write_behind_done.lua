@@ -21,7 +21,6 @@ local record = redis.call('HGET', dirty, part)
 local newest = record and string.sub(record, 1, 16) == version
 if newest then
   redis.call('HDEL', dirty, part)
-  redis.call('ZREM', due, part)
 end
 if newest or ours then
   redis.call('ZREM', leased, part)

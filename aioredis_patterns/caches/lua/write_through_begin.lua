@@ -8,20 +8,19 @@
 --   2 lease_ms  ms
 --   3 channel   name
 -- Returns
---   integer  1 no other writer is at work, 0 another is
+--   integer  1
 local value, lead, writers = KEYS[1], KEYS[2], KEYS[3]
 local token, lease_ms, channel = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
-local alone = others_of(writers, token) == 0
 redis.call('DEL', value)
 if redis.call('DEL', lead) == 1 then
   redis.call('PUBLISH', channel, 'writing')
 end
-if alone then
+if is_alone(writers, token) then
   redis.call('HDEL', writers, CROSSED)
 else
   redis.call('HSET', writers, CROSSED, '1')
 end
 redis.call('HSET', writers, token, string.format('%.0f', server_us() + lease_ms * 1000))
 redis.call('PEXPIRE', writers, math.max(lease_ms, redis.call('PTTL', writers)))
-return alone and 1 or 0
+return 1

@@ -22,10 +22,10 @@ local token, written, codec = ARGV[1], ARGV[2] == '1', ARGV[3]
 local ttl_ms, life_ms, keep_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local names, channel, body = ARGV[7], ARGV[8], ARGV[9]
 
-local others = others_of(writers, token)
+local alone = is_alone(writers, token)
 local crossed = redis.call('HEXISTS', writers, CROSSED) == 1
-local stored = redis.call('HDEL', writers, token) == 1 and written and others == 0 and not crossed
-if others == 0 then
+local stored = redis.call('HDEL', writers, token) == 1 and written and alone and not crossed
+if alone then
   redis.call('DEL', writers)
 end
 if stored then
