@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from aioredis_patterns.caches import Cache
+from aioredis_patterns.caches import Cache, Loading
 from tests.support.waiting import eventually
 
 
@@ -32,6 +32,19 @@ class Paused:
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
+
+
+async def leads_and_waits(
+    redis: Redis, other: Redis, name: str, *, tags: list[str] | None = None
+) -> tuple[Paused, asyncio.Task[Any], asyncio.Task[Any]]:
+    """One who loads "key" until told to go, and one of another process who waits for it; the lease has no near end."""
+    paused, loading = Paused(), Loading(lease=600)
+    leads = Cache(redis, name, ttl=60, loading=loading).get_or_load("key", paused, tags=tags or [])
+    first = asyncio.create_task(leads)
+    await paused.started.wait()
+    second = asyncio.create_task(Cache(other, name, ttl=60, loading=loading).get_or_load("key", lambda: "newer"))
+    await listening(redis, f"arp:{{{name}|0}}:loaded:key")
+    return paused, first, second
 
 
 async def listening(redis: Redis, channel: str) -> None:

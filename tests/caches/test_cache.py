@@ -106,6 +106,7 @@ async def test_expire(redis: Redis, name: str) -> None:
     for stale_ttl in (None, 600):
         cache = Cache(redis, f"{name}:{stale_ttl}", ttl=60, stale_ttl=stale_ttl)
         await cache.set("key", 1)
+        assert await cache.expire("another") is False
         assert await cache.expire("key") is True
         assert await cache.get("key", MISSING) is MISSING
         assert await cache.get_or_load("key", lambda: 2) == 2

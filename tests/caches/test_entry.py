@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from aioredis_patterns.caches import Cache
 from aioredis_patterns.caches.contents import Contents
 from aioredis_patterns.caches.entry import _JUDGE
+from aioredis_patterns.caches.near import _READ
 from aioredis_patterns.codecs import Json, Raw
 from aioredis_patterns.events import PayloadUndecodable
 
@@ -90,13 +91,22 @@ async def test_codecs_are_told_apart() -> None:
     assert len({content[:4] for content in contents}) == 3
 
 
-@pytest.mark.parametrize(("lead", "early"), [(0, False), (1_000, False), (4_000, False), (6_000, True)])
-async def test_when_it_is_time_to_load_anew(pipelined: Redis, name: str, lead: int, early: bool) -> None:
+@pytest.mark.parametrize(
+    ("loads_left", "lead", "early"),
+    [(5, 0, False), (5, 1_000, False), (5, 4_980, False), (5, 5_003, True), (5, 6_000, True), (0.0005, 1, True)],
+)
+async def test_when_it_is_time_to_load_anew(
+    pipelined: Redis, name: str, loads_left: float, lead: int, early: bool
+) -> None:
     """An entry expires early when less is left than the lead times what its load took."""
-    now_us = (await pipelined.time())[0] * 1_000_000
-    load_us = 1_000_000_000
-    entry = b"1p0001%s%016d%016d%010d0000{}" % (b"0" * 16, now_us, now_us + 5 * load_us, load_us)
+    now_us = ((await pipelined.time())[0] + 1) * 1_000_000
+    load_us = 9_000_000_000
+    left_us = round(loads_left * load_us)
+    entry = b"1p0001%s%016d%016d%010d0000{}" % (b"0" * 16, now_us, now_us + left_us, load_us)
     keys = [f"{{{name}}}:{part}" for part in ("value", "marks", "tags")]
     await pipelined.set(keys[0], entry, px=60_000)
     await pipelined.set(keys[1], b"0" * 48, px=60_000)  # nothing was ever invalidated
     assert await _JUDGE(pipelined, *keys, lead) == ([entry, 0] if early else entry)
+    state, left, copied = await _READ(pipelined, *keys, lead)
+    assert (state, copied) == (3 if early else 1, entry)
+    assert left_us - 60_000_000 < left <= left_us + 1_000_000

@@ -12,8 +12,10 @@ from redis.asyncio import Redis
 
 from aioredis_patterns.caches import Cache, Loading
 from aioredis_patterns.client.connect import connect
+from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.events import CacheLoaded
-from tests.caches.paused import Paused, listening
+from tests.caches.paused import Paused, leads_and_waits, listening
+from tests.support.faults import Fault, FaultProxy
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +29,39 @@ async def test_one_load_for_two_clients(redis: Redis, other: Redis, name: str) -
     await listening(redis, f"arp:{{{name}|0}}:loaded:key")
     loading.go.set()
     assert [await first, await second] == ["loaded", "loaded"]
+
+
+@pytest.mark.parametrize("change", ["delete", "expire", "set"])
+async def test_who_waits_is_woken(redis: Redis, other: Redis, name: str, change: str) -> None:
+    """What ends another's lead is known at once to those who wait in other processes."""
+    paused, first, second = await leads_and_waits(redis, other, name)
+    cache = Cache(redis, name, ttl=60)
+    async with asyncio.timeout(5):
+        await (cache.set("key", "set") if change == "set" else getattr(cache, change)("key"))
+        assert await second == ("set" if change == "set" else "newer")
+    paused.go.set()
+    assert await first == "loaded"
+
+
+async def test_a_value_wakes_who_waits(redis: Redis, other: Redis, name: str) -> None:
+    """Who waits for another's load has its value as soon as it is stored."""
+    paused, first, second = await leads_and_waits(redis, other, name)
+    async with asyncio.timeout(5):
+        paused.go.set()
+        assert [await first, await second] == ["loaded", "loaded"]
+
+
+@pytest.mark.parametrize("kind", ["cut_before", "cut_after", "half_reply"])
+async def test_a_lost_reply_to_who_leads(server: EmbeddedServer, name: str, kind: Any) -> None:
+    """Who cannot know whether the lead is his asks again, and does not wait for himself."""
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as client:
+        cache = Cache(client, name, ttl=60, loading=Loading(lease=600))
+        fault = proxy.add(Fault(kind, "EVALSHA"))
+        async with asyncio.timeout(5):
+            assert await cache.get_or_load("key", lambda: "loaded") == "loaded"
+        assert proxy.struck[fault] == 1
+        assert await cache.get("key") == "loaded"
+        assert not await client.keys(f"*{name}*lead*")
 
 
 async def test_another_stores_another_type(redis: Redis, other: Redis, name: str) -> None:

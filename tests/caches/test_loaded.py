@@ -120,7 +120,8 @@ async def test_explaining(redis: Redis, name: str) -> None:
     """It is told whether a value is fresh, stale, invalidated, broken or not there, and who is at work on it."""
     cache = Cache(redis, name, ttl=60, stale_ttl=600, near=NearCache())
     redis_key = f"arp:{{{name}|0}}:value:key"
-    assert (await cache.explain("key")).state == "none"
+    told = await cache.explain("key")
+    assert (told.state, told.age, told.fresh_for, told.kept_for, told.bytes) == ("none", 0, 0, 0, 0)
     await cache.get_or_load("key", lambda: "value", tags=["team:7"])
     told = await cache.explain("key")
     assert (told.state, told.redis_key, told.tags, told.etag) == ("fresh", redis_key, ("team:7",), None)
@@ -132,12 +133,14 @@ async def test_explaining(redis: Redis, name: str) -> None:
     await cache.get("key")
     assert (await cache.explain("key")).near is True
     await cache.expire("key")
-    assert (await cache.explain("key")).state == "stale"
+    told = await cache.explain("key")
+    assert (told.state, told.fresh_for) == ("stale", 0)
     await cache.set("key", "value")
     await cache.clear()
     assert (await cache.explain("key")).state == "invalidated"
     await redis.set(redis_key, "x", ex=60)
-    assert (await cache.explain("key")).state == "broken"
+    told = await cache.explain("key")
+    assert (told.state, told.age, told.fresh_for) == ("broken", 0, 0)
 
 
 async def test_explaining_who_is_at_work(redis: Redis, name: str) -> None:

@@ -105,6 +105,34 @@ async def test_expired_by_hand(redis: Redis, name: str, patience: float | None) 
         assert await cache.get_or_load(number, loader) == expected
 
 
+async def test_expired_by_hand_and_still_so(redis: Redis, name: str) -> None:
+    """An expired value whose load failed is waited for again, where there is no pause."""
+    cache = Cache(redis, name, ttl=60, stale_ttl=600, loading=Loading(pause=0))
+    await cache.set("key", "old")
+    await cache.expire("key")
+    assert await cache.get_or_load("key", _broken) == "old"
+    assert await cache.get_or_load("key", lambda: "new") == "new"
+
+
+async def test_an_early_load_that_fails(redis: Redis, name: str) -> None:
+    """A load before its time that fails takes nothing from the time of the value."""
+    drawn = 0.0
+    loading = Loading(early=100, pause=0.1, chance=lambda: drawn)
+    cache = Cache(redis, name, ttl=60, stale_ttl=600, loading=loading)
+    key = f"arp:{{{name}|0}}:value:key"
+
+    async def load() -> str:
+        await asyncio.sleep(0.05)
+        return "old"
+
+    await cache.get_or_load("key", load)
+    entry = await redis.getrange(key, 0, 67)
+    drawn = 1 - 2**-53
+    assert await cache.get_or_load("key", _broken) == "old"
+    await landed(cache)
+    assert await redis.getrange(key, 0, 67) == entry
+
+
 async def test_deleted_is_not_stale(redis: Redis, name: str) -> None:
     """A deleted value stands in for nothing."""
     cache = await stale_cache(redis, name)

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from aioredis_patterns.caches import Cache, Loading
 from aioredis_patterns.events import CacheLoaded
-from tests.caches.paused import Paused, listening
+from tests.caches.paused import Paused, leads_and_waits, listening
 
 
 async def test_invalidate(redis: Redis, name: str) -> None:
@@ -23,9 +23,24 @@ async def test_invalidate(redis: Redis, name: str) -> None:
     await cache.invalidate("red")
     assert [await cache.get(key) for key in ("both", "red", "big", "none")] == [None, None, 1, 1]
     await cache.invalidate("unknown", "big")
-    assert [await cache.get(key) for key in ("big", "none")] == [None, 1]
+    assert [await cache.get(key) for key in ("both", "red", "big", "none")] == [None, None, None, 1]
     await cache.set("both", 2, tags=["red", "big"])
     assert await cache.get("both") == 2
+    await cache.invalidate("unknown")
+    assert [await cache.get(key) for key in ("both", "red")] == [2, None]
+
+
+async def test_tags_of_many_bytes(redis: Redis, name: str) -> None:
+    """The last of very many tags invalidates like the first, with stale values kept or without."""
+    tags = [f"{number}:{'x' * 400}" for number in range(5)]
+    for stale_ttl in (None, 600):
+        cache = Cache(redis, f"{name}:{stale_ttl}", ttl=60, stale_ttl=stale_ttl)
+        for number in range(5):
+            await cache.set(number, number, tags=tags)
+            assert await cache.get(number) == number
+            assert (await cache.explain(number)).tags == tuple(tags)
+            await cache.invalidate(tags[number])
+            assert await cache.get(number) is None
 
 
 @pytest.mark.parametrize("stale_ttl", [None, 600])
@@ -35,8 +50,10 @@ async def test_clear(redis: Redis, name: str, stale_ttl: float | None) -> None:
     for number in range(5):
         await cache.set(number, number, tags=["tag"] if number % 2 else [])
     await cache.invalidate("tag")
+    assert await redis.pttl(f"arp:{{{name}|0}}:tags") > 0
     await cache.clear()
     assert [await cache.get(number) for number in range(5)] == [None] * 5
+    assert not await redis.exists(f"arp:{{{name}|0}}:tags")
     assert await cache.get_or_load(1, lambda: "new", tags=["tag"]) == "new"
     assert await cache.get(1) == "new"
 
@@ -101,6 +118,15 @@ async def test_the_fence(redis: Redis, other: Redis, name: str, how: str) -> Non
     assert [event.outcome for event in events if isinstance(event, CacheLoaded)] == ["discarded"]
 
 
+async def test_a_load_of_before_wakes_who_waits(redis: Redis, other: Redis, name: str) -> None:
+    """Who waits for a load that is not stored, as it began before an invalidation, takes over at its end."""
+    paused, first, second = await leads_and_waits(redis, other, name, tags=["tag"])
+    await Cache(redis, name, ttl=60).invalidate("tag")
+    async with asyncio.timeout(5):
+        paused.go.set()
+        assert [await first, await second] == ["loaded", "newer"]
+
+
 @pytest.mark.parametrize("how", ["tag", "clear"])
 async def test_a_later_call_gets_a_later_load(redis: Redis, other: Redis, name: str, how: str) -> None:
     """A call that starts after an invalidation by tag or of all gets no load begun before."""
@@ -133,9 +159,10 @@ async def test_another_tag_does_not_disturb_a_load(redis: Redis, other: Redis, n
     assert (loading.calls, await cache.get("key")) == (1, "loaded")
 
 
-async def test_lost_stamps_mean_invalidated(redis: Redis, name: str) -> None:
+@pytest.mark.parametrize("stale_ttl", [None, 600])
+async def test_lost_stamps_mean_invalidated(redis: Redis, name: str, stale_ttl: float | None) -> None:
     """When the server lost the stamps of the tags, what depended on them counts as invalidated."""
-    cache = Cache(redis, name, ttl=60)
+    cache = Cache(redis, name, ttl=60, stale_ttl=stale_ttl)
     await cache.set("first", 1, tags=["a"])
     await cache.set("plain", 1)
     await cache.invalidate("b")
@@ -179,6 +206,8 @@ async def test_stamps_outlive_the_values(redis: Redis, name: str) -> None:
     await cache.set("key", 1, tags=["a"])
     await cache.invalidate("a")
     await cache.set("long", 1, ttl=100_000, tags=["a"])
+    await cache.set("short", 1)
+    assert [await cache.get(each) for each in ("key", "long", "short")] == [None, 1, 1]
     for part in ("marks", "tags"):
         assert await redis.pttl(f"arp:{{{name}|0}}:{part}") > 100_000_000
 

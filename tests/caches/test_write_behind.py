@@ -10,12 +10,15 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from aioredis_patterns._core.keys import Keys
 from aioredis_patterns.caches import DELETED, Cache, DeadWrite, WriteBehind
-from aioredis_patterns.caches.flushing import _CLAIM
+from aioredis_patterns.caches.entry import Shard
+from aioredis_patterns.caches.flushing import _CLAIM, _DONE
 from aioredis_patterns.client.connect import connect
 from aioredis_patterns.codecs import Raw
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import OutcomeUnknownError
+from tests.caches.paused import leads_and_waits
 from tests.support.faults import Fault, FaultProxy
 from tests.support.processes import worker
 from tests.support.waiting import eventually
@@ -65,11 +68,11 @@ async def test_a_write_reaches_both(redis: Redis, name: str) -> None:
 
 
 async def test_what_the_store_has_stays_cached(redis: Redis, name: str) -> None:
-    """A value that was written stays in the cache when the store has it, whatever its first byte is."""
+    """A value that was written stays in the cache when the store has it, whatever its first byte and its tags are."""
     cache = Cache(redis, name, ttl=60)
     async with WriteBehind(cache, Store().write_many, delay=60) as users:
         for number in range(6):
-            await users.set(number, number)
+            await users.set(number, number, tags=["x" * 500] * (number % 2) + ["y" * 500, "z" * 500] * (number % 3))
         assert await users.flush() == 6
         assert [await cache.get(number) for number in range(6)] == [*range(6)]
 
@@ -113,8 +116,10 @@ async def test_a_write_is_read_before_the_store_has_it(redis: Redis, other: Redi
     await users.set("key", "value")
     await redis.delete(f"arp:{{{name}|0}}:value:key")
     assert await users.get("key") == await elsewhere.get("key") == "value"
+    await users.set("key", "again")
     await users.delete("key")
     assert await elsewhere.get("key", MISSING) is MISSING
+    assert await Cache(other, name, ttl=60).get("key", MISSING) is MISSING
     await users.aclose()
     assert await elsewhere.get("another", MISSING) is MISSING
 
@@ -135,6 +140,52 @@ async def test_a_write_during_a_flush_comes_after_it(redis: Redis, other: Redis,
     await elsewhere.aclose()
     assert store.calls[0] == {"key": "first"}
     assert [*store.calls[1:], *hasty.calls] == [{"key": "second"}]
+
+
+async def test_a_write_while_its_last_one_fails(redis: Redis, name: str) -> None:
+    """A key that is written again while the store refuses its last value is told of anew."""
+    store = Store(go=False)
+
+    async def write_many(rows: dict[str, str]) -> None:
+        await store.write_many(rows)
+        if rows["key"] == "refused":
+            raise LookupError
+
+    users = WriteBehind(Cache(redis, name, ttl=60), write_many, delay=0, pause=60)
+    await users.set("key", "refused")
+    await store.started.wait()
+    await users.set("key", "taken")
+    store.go.set()
+    await eventually(lambda: store.rows == {"key": "taken"})
+    await users.aclose()
+
+
+async def test_who_lost_the_lease_hands_nothing_on(pipelined: Redis, name: str) -> None:
+    """A write that was overtaken, and whose record another has by now, leaves it to him."""
+    place = Shard(Keys(name), 0).place("key")
+    dirty, due, leased = (f"{{{name}|0}}:{part}" for part in ("dirty", "due", "leased"))
+    await pipelined.hset(dirty, "key", b"2" * 16 + b"0000svnewer")  # type: ignore[misc]
+    await pipelined.zadd(leased, {"key": 8})
+    assert await _DONE(pipelined, place.value, place.lead, dirty, due, leased, "key", "1" * 16, 7, "", "older") == 0
+    assert (await pipelined.zscore(leased, "key"), await pipelined.exists(due)) == (8, 0)
+    await pipelined.delete(dirty, leased)
+
+
+@pytest.mark.parametrize("change", ["set", "delete", "flush"])
+async def test_who_waits_is_woken(redis: Redis, other: Redis, name: str, change: str) -> None:
+    """Who waits for a load that a write has overtaken, in Redis or in the store, goes on at once."""
+    store = Store()
+    async with WriteBehind(Cache(redis, name, ttl=60), store.write_many, delay=60) as users:
+        if change == "flush":
+            await users.set("key", "written")
+            await redis.delete(f"arp:{{{name}|0}}:value:key")
+        paused, first, second = await leads_and_waits(redis, other, name)
+        changes = {"set": lambda: users.set("key", "set"), "delete": lambda: users.delete("key"), "flush": users.flush}
+        await changes[change]()
+        async with asyncio.timeout(5):
+            assert await second == ("set" if change == "set" else "newer")
+        paused.go.set()
+        assert await first == "loaded"
 
 
 async def test_what_was_loaded_meanwhile_goes(redis: Redis, name: str) -> None:
@@ -378,12 +429,13 @@ async def test_options_are_checked(redis: Redis, name: str, wrong: dict[str, Any
 @pytest.mark.parametrize(("due", "leased"), [(1_000, None), (None, 1_000), (1_000, 9_000_000), (9_000_000, 1_000)])
 async def test_when_there_is_more_to_do(pipelined: Redis, name: str, due: int | None, leased: int | None) -> None:
     """Who claims is told when the first that waits is due, or the first lease ends, whichever is sooner."""
-    now = (await pipelined.time())[0]
+    now, more = await pipelined.time()
     keys = [f"{{{name}}}:{part}" for part in ("dirty", "due", "leased")]
     for key, seconds in ((keys[1], due), (keys[2], leased)):
         if seconds is not None:
             await pipelined.zadd(key, {"part": (now + seconds) * 1_000_000})
             await pipelined.expire(key, 60)
     _, next_ms, *records = await _CLAIM(pipelined, *keys, 100, 1_000, 0)
-    assert 0 <= next_ms <= 1_000_000
+    later, most = await pipelined.time()
+    assert 1_000_000 - (later - now) * 1_000 - most / 1_000 <= next_ms <= 1_000_001 - more / 1_000
     assert records == []

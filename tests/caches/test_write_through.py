@@ -16,7 +16,7 @@ from aioredis_patterns.caches import DELETED, Cache, WriteThrough
 from aioredis_patterns.client.connect import connect
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import CodecError
-from tests.caches.paused import Paused
+from tests.caches.paused import Paused, leads_and_waits
 from tests.support.faults import Fault, FaultProxy
 from tests.support.processes import worker
 from tests.support.waiting import eventually
@@ -123,19 +123,25 @@ async def test_writers_that_cross_leave_no_value(redis: Redis, other: Redis, nam
         writing.append(asyncio.create_task(WriteThrough(Cache(client, name, ttl=60), store.write).set("key", "new")))
         await store.started.wait()
     for number in (first_to_end, 1 - first_to_end):
+        await cache.get_or_load("key", lambda: "nobody knows whose")
         stores[number].go.set()
         assert await writing[number] is False
-    assert await cache.get("key", MISSING) is MISSING
+        assert await cache.get("key", MISSING) is MISSING
+    assert await cache.get_or_load("key", lambda: "loaded") == "loaded" == await cache.get("key")
     assert await WriteThrough(cache, Store().write).set("key", "last") is True
     assert await cache.get("key") == "last"
 
 
 async def test_a_dead_writer_is_forgotten(redis: Redis, name: str) -> None:
     """A writer whose lease has ended, and whom others crossed, keeps no later write out of the cache."""
-    cache, writers = Cache(redis, name, ttl=60), f"arp:{{{name}|0}}:writers:key"
+    cache, store, writers = Cache(redis, name, ttl=60), Store(go=False), f"arp:{{{name}|0}}:writers:key"
     await redis.hset(writers, mapping={"dead": "1", "+": "1"})  # type: ignore[misc]  # redis-py's types of both clients
     await redis.expire(writers, 60)
-    assert await WriteThrough(cache, Store().write).set("key", "new") is True
+    writing = asyncio.create_task(WriteThrough(cache, store.write).set("key", "new"))
+    await store.started.wait()
+    assert await redis.hlen(writers) == 1  # type: ignore[misc]
+    store.go.set()
+    assert await writing is True
     assert await cache.get("key") == "new"
 
 
@@ -185,6 +191,24 @@ async def test_a_writer_that_was_forgotten_stores_nothing(redis: Redis, other: R
     store.go.set()
     assert await writing is False
     assert await cache.get("key", MISSING) is MISSING
+
+
+@pytest.mark.parametrize("woken_by", ["begin", "end"])
+async def test_who_waits_is_woken(redis: Redis, other: Redis, name: str, woken_by: str) -> None:
+    """Who waits for a load that a write has overtaken goes on as soon as the write begins, or ends."""
+    cache, store = Cache(redis, name, ttl=60), Store(go=False)
+    if woken_by == "begin":
+        paused, first, second = await leads_and_waits(redis, other, name)
+    writing = asyncio.create_task(WriteThrough(cache, store.write).set("key", "written"))
+    await store.started.wait()
+    if woken_by == "end":
+        paused, first, second = await leads_and_waits(redis, other, name)
+        store.go.set()
+    async with asyncio.timeout(5):
+        assert await second == ("newer" if woken_by == "begin" else "written")
+    store.go.set()
+    paused.go.set()
+    assert [await first, await writing] == ["loaded", True]
 
 
 async def test_what_does_not_encode_is_not_written(redis: Redis, name: str) -> None:
