@@ -79,6 +79,66 @@ EQUIVALENT: Final[dict[str, str]] = {
     "session_save: return {0, successor and tonumber(grace) >= server_us() and successor or ''}": (
         "but for one microsecond"
     ),
+    "cache_expire: return header == '' and 0 or 2": "Python reads a yes",
+    "cache_explain: local state, left_us, age_us, names = GONE, 0, 0, 1": "what is no entry has no names",
+    "cache_invalidate: return 2": "Python does not read it",
+    "cache_invalidate: if tonumber(sample[at + 1]) <= now_us - tonumber(string.sub(stamps, 33)) * 1000 then": (
+        "but for one microsecond"
+    ),
+    "cache_invalidate: if tonumber(sample[at + 1]) < now_us - tonumber(string.sub(stamps, 34)) * 1000 then": (
+        "no value lives for milliseconds of sixteen digits"
+    ),
+    "cache_invalidate: if tonumber(sample[at + 1]) < now_us - tonumber(string.sub(stamps, 33)) * 1001 then": (
+        "how long a stamp stays that no value needs any more is not a promise"
+    ),
+    "cache_set: return 2": "Python reads a yes",
+    "near_read: return { GONE, 1, '' }": "Python reads no time of what is not there",
+    "near_read: return { state, left_us or 1, entry }": "Python reads no time of what is no entry",
+    "fragment_marks: local kept_ms = stamps and tonumber(string.sub(stamps, 34)) or 0": (
+        "no value lives for milliseconds of sixteen digits"
+    ),
+    "fragment_marks: local kept_ms = stamps and tonumber(string.sub(stamps, 33)) or 1": (
+        "marks are kept for a value and its load, of a millisecond each at least"
+    ),
+    "fragment_marks: stamps = string.rep(string.format('%016.0f', server_us()), 3)": "the third is cut off",
+    "fragment_marks: if keep_ms >= kept_ms then": "it writes what is there, and a time to live that is long enough",
+    "fragment_marks: if redis.call('PTTL', marks) <= kept_ms then": "but for one millisecond",
+    "fragment_marks: redis.call('PEXPIRE', marks, 3 * kept_ms)": (
+        "how much longer than the values the marks live is not a promise"
+    ),
+    "fragment_marks: redis.call('PEXPIRE', tags, 3 * kept_ms)": (
+        "how much longer than the values the marks live is not a promise"
+    ),
+    "fragment_marks: if tonumber(redis.call('HGET', tags, '') or 1) ~= latest then": "no stamp is of 1970",
+    "fragment_marks: if tonumber(redis.call('HGET', tags, name) or 1) > generation then": "no stamp is of 1970",
+    "fragment_state: local stale = left_us < 0 and string.sub(entry, 2, 2) == 's'": "but for one microsecond",
+    "fragment_state: local stale = left_us <= 1 and string.sub(entry, 2, 2) == 's'": "but for one microsecond",
+    "fragment_state: return lead > 0 and left_us <= tonumber(string.sub(entry, 55, 64)) * lead / 1000": (
+        "but for one microsecond"
+    ),
+    "fragment_writers: if until_us >= server_us() then": "but for one microsecond",
+    "leader_acquire: return { 0, '', 1 }": "Python does not read it",
+    "leader_acquire: return { -2, leader, redis.call('PTTL', lead) }": "what is neither of the other two is the third",
+    "leader_release: return 1": "Python does not read it",
+    "leader_release: return 2": "Python does not read it",
+    "leader_release: if pause_ms > 1 and #header == 68 and string.sub(header, 2, 2) == 's' then": (
+        "but for a pause of one millisecond"
+    ),
+    "leader_release: if tonumber(string.sub(header, 39, 54)) <= until_us then": "it writes what is there",
+    "leader_renew: return 1": "who lost the lead asks once more, and is told the same",
+    "leader_store: return valid and 2 or 0": "Python reads a yes",
+    "write_behind_claim: redis.call('ZADD', due, 1, part)": "it is due either way",
+    "write_behind_done: return 1": "Python does not read it",
+    "write_behind_done: return 2": "Python does not read it",
+    "write_behind_failed: return 2": "Python does not read it",
+    "write_behind_failed: return 3": "Python does not read it",
+    "write_behind_put: local last = before and tonumber(string.sub(before, 1, 16)) or 1": (
+        "no server's clock shows 1970"
+    ),
+    "write_behind_put: return 2": "Python does not read it",
+    "write_through_begin: return 2": "Python does not read it",
+    "write_through_end: return stored and 2 or 0": "Python reads a yes",
+    "write_through_renew: return 1": "who lost the lease asks once more, and is told the same",
     "write_behind_done: local names = entry and tonumber(string.sub(entry, 65, 68)) or 1": (
         "what has no length there is no entry, and goes either way"
     ),

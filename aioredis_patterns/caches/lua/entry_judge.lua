@@ -20,7 +20,7 @@ local state, left_us = state_of(entry, marks, tags)
 if state == STALE then
   return { entry, 1 }
 end
-if state == FRESH and lead > 0 and left_us < tonumber(string.sub(entry, 55, 64)) * lead / 1000 then
+if state == FRESH and is_early(entry, left_us, lead) then
   return { entry, 0 }
 end
 return state == FRESH and entry or state

@@ -24,3 +24,8 @@ local function state_of(entry, marks, tags)
   local stale = left_us <= 0 and string.sub(entry, 2, 2) == 's'
   return stale and STALE or FRESH, left_us
 end
+
+-- Whether less is left than lead thousandths of what its load took: then it is time to load it anew.
+local function is_early(entry, left_us, lead)
+  return lead > 0 and left_us < tonumber(string.sub(entry, 55, 64)) * lead / 1000
+end

@@ -17,7 +17,7 @@ if not entry then
   return { GONE, 0, '' }
 end
 local state, left_us = state_of(entry, marks, tags)
-if state == FRESH and lead > 0 and left_us < tonumber(string.sub(entry, 55, 64)) * lead / 1000 then
+if state == FRESH and is_early(entry, left_us, lead) then
   state = 3
 end
 return { state, left_us or 0, entry }

@@ -28,7 +28,8 @@ local codec, ttl_ms, life_ms, keep_ms = ARGV[5], tonumber(ARGV[6]), tonumber(ARG
 local names, channel, body = ARGV[9], ARGV[10], ARGV[11]
 
 local before = redis.call('HGET', dirty, part)
-local version = math.max(server_us(), before and tonumber(string.sub(before, 1, 16)) + 1 or 0)
+local last = before and tonumber(string.sub(before, 1, 16)) or 0
+local version = math.max(server_us(), last + 1)
 redis.call('HSET', dirty, part, string.format('%016.0f0000', version) .. head .. body)
 -- One that is being written comes again when that is over; one that waits keeps its turn.
 if not redis.call('ZSCORE', leased, part) then
