@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from redis.asyncio import Redis
@@ -52,6 +53,16 @@ async def listening(redis: Redis, channel: str) -> None:
     async with asyncio.timeout(5):
         while (await redis.pubsub_numsub(channel))[0][1] == 0:  # noqa: ASYNC110  # the state is the server's
             await asyncio.sleep(0.002)
+
+
+async def renewed(left: Callable[[], Awaitable[Any]]) -> None:
+    """Wait until a lease of which so much is left has been renewed four times: it would have ended by then."""
+    renewals, last = 0, await left()
+    async with asyncio.timeout(20):
+        while renewals < 4:
+            await asyncio.sleep(0.01)
+            now = await left()
+            renewals, last = renewals + (now > last), now
 
 
 async def joined(cache: Cache[Any], key: str, waiters: int) -> None:

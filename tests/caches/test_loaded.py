@@ -87,7 +87,7 @@ async def test_not_modified_needs_a_value(redis: Redis, name: str) -> None:
 @pytest.mark.parametrize("near", [None, NearCache()])
 async def test_failures_are_kept_when_told_to(redis: Redis, other: Redis, name: str, near: NearCache | None) -> None:
     """With error_ttl a failure is told to all who ask in that time, in other processes too, without a load."""
-    loading = Loading(error_ttl=0.5)
+    loading = Loading(error_ttl=60)
     cache, elsewhere = Cache(redis, name, ttl=60, loading=loading, near=near), Cache(other, name, ttl=60)
     with pytest.raises(ZeroDivisionError):
         await cache.get_or_load("key", lambda: 1 / 0)
@@ -96,6 +96,8 @@ async def test_failures_are_kept_when_told_to(redis: Redis, other: Redis, name: 
             await each.get_or_load("key", _must_not_run)
         assert await each.get("key", MISSING) is MISSING
     assert (await elsewhere.explain("key")).state == "failed"
+    assert 0 < await redis.pttl(f"arp:{{{name}|0}}:value:key") <= 60_000
+    await redis.pexpire(f"arp:{{{name}|0}}:value:key", 1)
     await eventually(lambda: loads_again(elsewhere))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from aioredis_patterns.client.connect import connect
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.events import CacheRequested
 from tests.support.faults import FaultProxy
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, lag_of_the_loop
 
 MISSING = object()
 RACES = 20_000
@@ -110,7 +111,7 @@ async def test_a_write_through_serves_no_copy_meanwhile(redis: Redis, name: str)
 
 async def test_a_copy_ends_with_its_value(redis: Redis, name: str) -> None:
     """A copy is not given any more when the value's ttl has ended, even if the server says nothing of it."""
-    watched = Watched(redis, name, ttl=0.15)
+    watched = Watched(redis, name, ttl=1)
     await watched.cache.set("key", "value")
     assert await watched.cache.get("key") == "value"
     link_of(redis).tracking._listeners.clear()  # as if the way from the server were slow
@@ -125,10 +126,9 @@ async def test_a_copy_ends_with_its_age(redis: Redis, name: str) -> None:
 
     async def read_anew() -> bool:
         assert await watched.cache.get("key") == "value"
-        return watched.outcomes.count("hit") == 3
+        return watched.outcomes.count("hit") >= 3 and "near_hit" in watched.outcomes
 
     await eventually(read_anew)
-    assert "near_hit" in watched.outcomes
 
 
 async def test_a_stale_value_is_not_copied(redis: Redis, name: str) -> None:
@@ -241,8 +241,12 @@ async def test_a_silent_connection_drops_all(server: EmbeddedServer, name: str) 
         watched = Watched(redis, name, near=NearCache(check=0.2))
         await watched.cache.set("key", "value")
         await watched.cache.get("key")
-        proxy.black_hole()
-        await eventually(lambda: watched.copies == 0, timeout=0.4 + 0.4)
+        async with lag_of_the_loop() as lag:
+            start = time.perf_counter()
+            proxy.black_hole()
+            await eventually(lambda: watched.copies == 0)
+            took = time.perf_counter() - start
+        assert took < 2 * 0.2 + 0.4 + 4 * lag.worst
 
 
 async def test_a_script_that_was_forgotten(redis: Redis, name: str) -> None:

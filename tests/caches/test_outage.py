@@ -63,7 +63,7 @@ async def test_an_open_cache_goes_on(own_server: EmbeddedServer, name: str, outa
 @pytest.mark.parametrize("near", [None, NearCache()])
 async def test_a_refusal_is_no_outage(redis: Redis, name: str, near: Any) -> None:
     """What the server answers is told, though it be an error: an open cache does without its silence only."""
-    cache = Cache(redis, name, ttl=60, on_error="open", near=near)
+    cache = Cache(redis, name, ttl=60, on_error="open", budget=10, near=near)
     await cache.set("key", 1, tags=["tag"])
     await cache.invalidate("other")
     await redis.delete(f"arp:{{{name}|0}}:tags")
@@ -97,7 +97,7 @@ async def is_there(cache: Cache[Any]) -> bool:
 
 async def test_a_write_says_that_it_failed(own_server: EmbeddedServer, name: str) -> None:
     """A write that did not reach Redis raises, as the old value may still be there."""
-    async with connect(own_server.url, deadline=0.1) as redis:
+    async with connect(own_server.url, deadline=1) as redis:
         cache = Cache(redis, name, ttl=60, on_error="open")
         await redis.ping()
         await own_server.kill()
@@ -117,7 +117,7 @@ async def test_redis_dies_while_another_loads(own_server: EmbeddedServer, name: 
 
         first = asyncio.create_task(Cache(one, name, ttl=60).get_or_load("key", never))
         await started.wait()
-        cache = Cache(two, name, ttl=60, on_error="open", budget=BUDGET)
+        cache = Cache(two, name, ttl=60, on_error="open", budget=1)
         waiting = asyncio.create_task(cache.get_or_load("key", lambda: "loaded"))
         await eventually(lambda: listens(one, f"arp:{{{name}|0}}:loaded:key"))
         await own_server.kill()

@@ -65,7 +65,7 @@ async def test_patience(redis: Redis, name: str) -> None:
     cache = await stale_cache(redis, name, patience=0.03)
     loading = Paused()
     assert await cache.get_or_load("key", loading) == "old"
-    assert loading.calls == 1
+    await loading.started.wait()
     waiter = asyncio.create_task(cache.get_or_load("key", loading))
     loading.go.set()
     assert await waiter == "loaded"

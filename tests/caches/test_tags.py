@@ -122,7 +122,7 @@ async def test_a_load_of_before_wakes_who_waits(redis: Redis, other: Redis, name
     """Who waits for a load that is not stored, as it began before an invalidation, takes over at its end."""
     paused, first, second = await leads_and_waits(redis, other, name, tags=["tag"])
     await Cache(redis, name, ttl=60).invalidate("tag")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         paused.go.set()
         assert [await first, await second] == ["loaded", "newer"]
 

@@ -18,7 +18,7 @@ from aioredis_patterns.client.connect import connect
 from aioredis_patterns.codecs import Raw
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import OutcomeUnknownError
-from tests.caches.paused import leads_and_waits
+from tests.caches.paused import leads_and_waits, renewed
 from tests.support.faults import Fault, FaultProxy
 from tests.support.processes import worker
 from tests.support.waiting import eventually
@@ -182,7 +182,7 @@ async def test_who_waits_is_woken(redis: Redis, other: Redis, name: str, change:
         paused, first, second = await leads_and_waits(redis, other, name)
         changes = {"set": lambda: users.set("key", "set"), "delete": lambda: users.delete("key"), "flush": users.flush}
         await changes[change]()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await second == ("set" if change == "set" else "newer")
         paused.go.set()
         assert await first == "loaded"
@@ -257,14 +257,14 @@ async def count_dead(users: WriteBehind[Any], number: int) -> bool:
     return len(await users.dead()) == number
 
 
-async def test_a_long_flush_keeps_its_lease(redis: Redis, other: Redis, name: str) -> None:
+async def test_a_long_flush_keeps_its_lease(pipelined: Redis, other: Redis, name: str) -> None:
     """What one process has been writing for longer than its lease is not written by another."""
     store, hasty = Store(go=False), Store()
-    users = WriteBehind(Cache(redis, name, ttl=60), store.write_many, delay=0, lease=0.15)
+    users = WriteBehind(Cache(pipelined, name, ttl=60), store.write_many, delay=0, lease=1)
     await users.set("key", "value")
     await store.started.wait()
     async with WriteBehind(Cache(other, name, ttl=60), hasty.write_many, delay=0) as elsewhere:
-        await asyncio.wait([asyncio.create_task(asyncio.Event().wait())], timeout=0.5)
+        await renewed(lambda: pipelined.zscore(f"arp:{{{name}|0}}:leased", "key"))
         assert await elsewhere.flush() == 0
     store.go.set()
     await users.aclose()
@@ -302,7 +302,7 @@ async def test_two_that_flush_write_each_once(redis: Redis, other: Redis, name: 
 async def test_redis_comes_back(own_server: EmbeddedServer, name: str, caplog: pytest.LogCaptureFixture) -> None:
     """A flusher outlives an outage of Redis, and says that there was one."""
     store = Store()
-    async with connect(own_server.url, deadline=0.2) as client:
+    async with connect(own_server.url, deadline=1) as client:
         users = WriteBehind(Cache(client, name, ttl=60), store.write_many, delay=0.05)
         with caplog.at_level(logging.WARNING, "aioredis_patterns"):
             await users.set("first", 1)
@@ -362,7 +362,7 @@ async def test_a_flush_ends_though_more_is_written(redis: Redis, name: str) -> N
     users = WriteBehind(Cache(redis, name, ttl=60), write_many, delay=0.2, batch=10)
     for number in range(30):
         await users.set(number, 1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await users.flush()
     assert set(range(30)) <= store.keys()
     users._flusher.stop()
@@ -374,7 +374,7 @@ async def test_closing_ends_though_more_is_written(redis: Redis, name: str) -> N
     users = WriteBehind(Cache(redis, name, ttl=60), store.write_many, delay=0)
     await users.set("before", 1)
     await store.started.wait()
-    closing = asyncio.create_task(users.aclose(timeout=5))
+    closing = asyncio.create_task(users.aclose(timeout=20))
     await eventually(lambda: users._flusher._stopping)
     await users.set("meanwhile", 2)
     store.go.set()

@@ -16,7 +16,7 @@ from aioredis_patterns.caches import DELETED, Cache, WriteThrough
 from aioredis_patterns.client.connect import connect
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import CodecError
-from tests.caches.paused import Paused, leads_and_waits
+from tests.caches.paused import Paused, leads_and_waits, renewed
 from tests.support.faults import Fault, FaultProxy
 from tests.support.processes import worker
 from tests.support.waiting import eventually
@@ -170,11 +170,12 @@ async def test_a_cancelled_write_leaves_nothing(redis: Redis, name: str) -> None
     assert await cache.get("key") == "loaded"
 
 
-async def test_a_long_write_keeps_its_lease(redis: Redis, name: str) -> None:
+async def test_a_long_write_keeps_its_lease(pipelined: Redis, name: str) -> None:
     """A writer that takes longer than its lease is a writer until it ends."""
-    cache, store = Cache(redis, name, ttl=60), Store(go=False)
-    writing = asyncio.create_task(WriteThrough(cache, store.write, lease=0.15).set("key", "new"))
-    await asyncio.wait([writing], timeout=0.5)
+    cache, store = Cache(pipelined, name, ttl=60), Store(go=False)
+    writing = asyncio.create_task(WriteThrough(cache, store.write, lease=1).set("key", "new"))
+    await store.started.wait()
+    await renewed(lambda: pipelined.pttl(f"arp:{{{name}|0}}:writers:key"))
     await cache.get_or_load("key", lambda: "old")
     assert await cache.get("key", MISSING) is MISSING
     store.go.set()
@@ -204,7 +205,7 @@ async def test_who_waits_is_woken(redis: Redis, other: Redis, name: str, woken_b
     if woken_by == "end":
         paused, first, second = await leads_and_waits(redis, other, name)
         store.go.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await second == ("newer" if woken_by == "begin" else "written")
     store.go.set()
     paused.go.set()
@@ -272,7 +273,7 @@ async def test_a_lost_reply_does_no_harm(server: EmbeddedServer, name: str, kind
 async def test_no_redis_no_write(own_server: EmbeddedServer, name: str) -> None:
     """When the old value cannot be taken out of the cache the store is not written."""
     store = Store()
-    async with connect(own_server.url, deadline=0.2) as client:
+    async with connect(own_server.url, deadline=1) as client:
         await client.ping()
         await own_server.kill()
         with pytest.raises(RedisError):
@@ -283,7 +284,7 @@ async def test_no_redis_no_write(own_server: EmbeddedServer, name: str) -> None:
 async def test_redis_dies_during_a_write(own_server: EmbeddedServer, name: str) -> None:
     """A write whose value can no longer be put into the cache has happened all the same."""
     store = Store(go=False)
-    async with connect(own_server.url, deadline=0.2) as client:
+    async with connect(own_server.url, deadline=1) as client:
         writing = asyncio.create_task(WriteThrough(Cache(client, name, ttl=60), store.write).set("key", "new"))
         await store.started.wait()
         await own_server.kill()
