@@ -195,7 +195,7 @@ class Flusher(Generic[T]):
                 tally.next_ms = min(tally.next_ms, next_ms if next_ms >= 0 else math.inf)
                 return
             records = [Record(part.decode(), data) for part, data in zip(pairs[::2], pairs[1::2], strict=True)]
-            await self._write(shard, _Claim(records, until_us), tally)
+            await self._write(shard, _Claim(records, until_us, until), tally)
 
     async def _write(self, shard: Shard, claim: _Claim, tally: _Tally) -> None:
         """Write what was claimed: together what is new, alone what has failed before."""
@@ -227,9 +227,8 @@ class Flusher(Generic[T]):
         await _DONE(self._redis, *keys, *known, deadline=self._deadline)
 
     async def _failed(self, shard: Shard, record: Record, claim: _Claim) -> None:
-        pause = min(
-            max(self._limits.pause, self._limits.ahead_ms / 500) * 2 ** min(record.attempts, 20), _LONGEST_PAUSE
-        )
+        pause = min(self._limits.pause * 2 ** min(record.attempts, 20), _LONGEST_PAUSE)
+        pause += max(claim.drained_until - asyncio.get_running_loop().time(), 0)  # or this drain would take it again
         keys = (shard.dirty, shard.due, shard.leased, shard.dead)
         known = (record.part, record.version, claim.until_us, round(pause * 1000), self._limits.attempts)
         await _FAILED(self._redis, *keys, *known, deadline=self._deadline)
@@ -246,10 +245,13 @@ class Flusher(Generic[T]):
 
 @dataclass(slots=True)
 class _Claim:
-    """Records that were taken, and until when, by the server's clock."""
+    """Records that were taken."""
 
     records: list[Record]
     until_us: int
+    """When the lease ends, by the server's clock."""
+    drained_until: float
+    """What is due by then is taken too, by the loop's clock."""
 
 
 @dataclass(slots=True)

@@ -77,7 +77,8 @@ class WriteBehind(Generic[T]):
         batch: Writes in one call, at most.
         lease: Seconds after which the writes that a dead flusher had taken are taken by another.
         attempts: Tries after which a write is a dead letter.
-        pause: Seconds until the second try; twice as long before each further one, up to a minute.
+        pause: Seconds until the second try; twice as long before each further one, up to a minute. What fails in a
+            `flush` waits for its `delay` as well.
 
     Example:
         >>> table = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -227,6 +228,23 @@ async def test_an_error_does_not_stop_the_others(redis: Redis, name: str) -> Non
     await eventually(lambda: store.rows == {"good": 1, "fine": 1, "bad": 1})
     await users.aclose()
     assert await redis.keys(left(name)) == []
+
+
+@pytest.mark.parametrize("delay", [0, 1, 3600])
+async def test_a_flush_tries_once(redis: Redis, name: str, delay: float) -> None:
+    """What the store refuses in a flush is not tried again before its time, unless it is written again."""
+    store = Store()
+    store.refuses = {"key"}
+    users = WriteBehind(Cache(redis, name, ttl=60), store.write_many, delay=delay, pause=60)
+    await users.set("key", 1)
+    with contextlib.suppress(LookupError):  # where there is no delay the flusher may have been first
+        await users.flush()
+    assert await users.flush() == 0
+    assert (len(store.calls), await users.dead()) == (1, [])
+    store.refuses = set()
+    await users.set("key", 2)
+    await users.aclose()
+    assert store.rows == {"key": 2}
 
 
 async def test_dead_letters(redis: Redis, name: str) -> None:

@@ -31,9 +31,9 @@ local before = redis.call('HGET', dirty, part)
 local last = before and tonumber(string.sub(before, 1, 16)) or 0
 local version = math.max(server_us(), last + 1)
 redis.call('HSET', dirty, part, string.format('%016.0f0000', version) .. head .. body)
--- One that is being written comes again when that is over; one that waits keeps its turn.
+-- One that is being written comes again when that is over; one that waits keeps its turn, unless it pauses for longer.
 if not redis.call('ZSCORE', leased, part) then
-  redis.call('ZADD', due, 'NX', server_us() + delay_ms * 1000, part)
+  redis.call('ZADD', due, 'LT', server_us() + delay_ms * 1000, part)
 end
 if deleted then
   redis.call('DEL', value)
