@@ -93,17 +93,13 @@ class Cached(Generic[P, T]):
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result, cached."""
-        arguments = self._arguments(args, kwargs)
-        tags = [tag.filled(arguments) for tag in self._tags]
-        loader = self._loader(args, kwargs)
-        return await self._cache.get_or_load(_fitting(self._key.filled(arguments)), loader, ttl=self._ttl, tags=tags)
+        key, loader, tags = self._call(args, kwargs)
+        return await self._cache.get_or_load(key, loader, ttl=self._ttl, tags=tags)
 
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function anew for these arguments and cache what it gives."""
-        arguments = self._arguments(args, kwargs)
-        tags = [tag.filled(arguments) for tag in self._tags]
-        loader = self._loader(args, kwargs)
-        return await self._cache.refresh(_fitting(self._key.filled(arguments)), loader, ttl=self._ttl, tags=tags)
+        key, loader, tags = self._call(args, kwargs)
+        return await self._cache.refresh(key, loader, ttl=self._ttl, tags=tags)
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Remove the result of these arguments; whether there was one."""
@@ -122,9 +118,14 @@ class Cached(Generic[P, T]):
         bound.apply_defaults()
         return bound.arguments
 
-    def _loader(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Awaitable[T]]:
+    def _call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[str, Callable[[], Awaitable[T]], Sequence[str]]:
+        """The key of a call, its loader, and its tags."""
+        arguments = self._arguments(args, kwargs)
         function: Callable[..., Awaitable[T]] = self._function
-        return lambda: function(*self._bound, *args, **kwargs)
+        tags = [tag.filled(arguments) for tag in self._tags]
+        return _fitting(self._key.filled(arguments)), lambda: function(*self._bound, *args, **kwargs), tags
 
 
 class _Template:
