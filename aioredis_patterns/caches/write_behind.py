@@ -140,7 +140,11 @@ class WriteBehind(Generic[T]):
         await self._put(key, b"", _FOREVER, "")
 
     async def get(self, key: KeyPart, default: Any = None) -> Any:
-        """What was written last, whether the store has it or not; else what the cache has, else the default."""
+        """What was written last, whether the store has it or not; else what the cache has, else the default.
+
+        Raises:
+            CodecError: What waits for the store was written with another codec.
+        """
         part = check_part(key, "key")
         reading = _READ(self._redis, self._shard(part).dirty, part, deadline=self._deadline)
         record, cached = await asyncio.gather(reading, self._cache.get(key, default))
@@ -158,7 +162,11 @@ class WriteBehind(Generic[T]):
         return await self._flusher.flush()
 
     async def dead(self) -> list[DeadWrite[T]]:
-        """The writes that the store refused too often."""
+        """The writes that the store refused too often.
+
+        Raises:
+            CodecError: One was written with another codec.
+        """
         letters: list[DeadWrite[T]] = []
         for shard in self._shards:
             found = await _READ(self._redis, shard.dead, "", deadline=self._deadline)
