@@ -161,15 +161,22 @@ async def test_a_write_while_its_last_one_fails(redis: Redis, name: str) -> None
     await users.aclose()
 
 
-async def test_who_lost_the_lease_hands_nothing_on(pipelined: Redis, name: str) -> None:
-    """A write that was overtaken, and whose record another has by now, leaves it to him."""
-    place = Shard(Keys(name), 0).place("key")
-    dirty, due, leased = (f"{{{name}|0}}:{part}" for part in ("dirty", "due", "leased"))
-    await pipelined.hset(dirty, "key", b"2" * 16 + b"0000svnewer")  # type: ignore[misc]
-    await pipelined.zadd(leased, {"key": 8})
-    assert await _DONE(pipelined, place.value, place.lead, dirty, due, leased, "key", "1" * 16, 7, "", "older") == 0
-    assert (await pipelined.zscore(leased, "key"), await pipelined.exists(due)) == (8, 0)
-    await pipelined.delete(dirty, leased)
+@pytest.mark.parametrize(
+    ("newest", "ours", "leased", "due"),
+    [(True, True, False, False), (True, False, False, False), (False, True, False, True), (False, False, True, False)],
+)
+async def test_a_write_that_ended(
+    pipelined: Redis, name: str, newest: bool, ours: bool, leased: bool, due: bool
+) -> None:
+    """A record that was written is nobody's; a newer one is due, unless another has it by now."""
+    place, keys = Shard(Keys(name), 0).place("key"), [f"{{{name}|0}}:{part}" for part in ("dirty", "due", "leased")]
+    await pipelined.hset(keys[0], "key", b"2" * 16 + b"0000svbody")  # type: ignore[misc]
+    await pipelined.zadd(keys[2], {"key": 8})
+    known = ("key", ("2" if newest else "1") * 16, 8 if ours else 7, "", "body")
+    assert await _DONE(pipelined, place.value, place.lead, *keys, *known) == newest
+    assert await pipelined.hexists(keys[0], "key") is not newest  # type: ignore[misc]
+    assert (await pipelined.exists(keys[2]), await pipelined.exists(keys[1])) == (leased, due)
+    await pipelined.delete(*keys)
 
 
 @pytest.mark.parametrize("change", ["set", "delete", "flush"])
