@@ -54,7 +54,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     with os.fdopen(int(os.environ["VERDICTS"]), "w", buffering=1) as verdicts:
         for line in meetings:
             meeting = Meeting(**json.loads(line))
-            print(_verdict(meeting, _chosen(items, meeting.tests)), file=verdicts)  # noqa: T201
+            print(_verdict(meeting, _chosen(items, meeting.tests)), file=verdicts)
     return True
 
 

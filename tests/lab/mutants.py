@@ -142,7 +142,7 @@ def verdicts(meetings: Sequence[Meeting], folder: Path, patience: float, *tests:
     env = {"MEETINGS": str(held), "VERDICTS": str(writing)}
     with _pytest(folder, *FORKS, f"--timeout={patience}", *tests, env=env, pass_fds=(writing,)):
         os.close(writing)
-        with open(reading) as lines:
+        with os.fdopen(reading) as lines:
             yield from map(str.strip, lines)
 
 
