@@ -1,4 +1,4 @@
-"""That the judges of caches, feeds, requests, flags, collections, counts and failovers find what must not be."""
+"""That the judges of caches, feeds, requests, flags, collections, counts, failovers and ends find what must not be."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.lab.back import BACK, absences
+from tests.lab.ends import unexplained
 from tests.lab.history import Call
 from tests.lab.patterns import PATTERNS
 from tests.lab.patterns.caches import CHECK, LEASE, SLACK, TICK
@@ -268,3 +269,17 @@ def test_who_does_not_come_back_is_found() -> None:
     assert not [*absences([before, tried], [2.0])]
     assert not [*absences([before, later], [2.0])]
     assert not [*absences([before, tried, done("put", at=4.0), later], [2.0])]
+
+
+@pytest.mark.parametrize("said", [None, "ConnectionError", "LockTimeoutError", "NOREPLICAS Not enough good replicas"])
+def test_an_error_of_a_storm_is_no_finding(said: str | None) -> None:
+    """What a network and servers do to a call, and the death of its process, explain its end."""
+    call = done("put", at=1.0, result=said)
+    assert not [*unexplained([replace(call, outcome="fail"), replace(call, outcome="unknown")])]
+
+
+@pytest.mark.parametrize("said", ["NoScriptError", "TransportError", "ERR Lua redis lib command arguments"])
+def test_an_error_that_no_storm_explains_is_found(said: str) -> None:
+    """A call that ends with an error of a script, of an argument or of the library's inside is told."""
+    call = done("put", at=1.0, result=said)
+    assert len([*unexplained([call, replace(call, outcome="fail"), replace(call, outcome="unknown")])]) == 2
