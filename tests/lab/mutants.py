@@ -1,8 +1,8 @@
 """Mutants of the Lua scripts: each has one small mistake, and the tests of its script must find it.
 
-    python -m tests.lab.mutants --room locks --sample 40 --seed 7
+    python -m tests.lab.mutants --rooms locks integrations/asgi --sample 40 --seed 7
 
-The room's tests, and those of all rooms' lifetimes, first run once without any mistake: they must pass, and are asked
+A room's tests, and those of all rooms' lifetimes, first run once without any mistake: they must pass, and are asked
 which scripts each of them calls.
 A mutant lives in a copy of the project, in a fork of a process that has collected the tests, and meets those that call
 its script, quickest first, with the pipelined client. It is killed when one of them fails, or does not end in time;
@@ -105,10 +105,9 @@ def _places(code: str) -> Iterator[re.Match[str]]:
 def tests_by_script(folder: Path, room: str) -> dict[str, list[str]]:
     """The tests that call each script or fragment of a room, quickest first; the room's tests have to pass."""
     calls = folder / "calls.json"
-    with _pytest(
-        folder, "-p", "tests.lab.calls", f"tests/{room}", OF_ALL_ROOMS, env={"SCRIPT_CALLS": str(calls)}
-    ) as run:
-        if run.wait():
+    env = {"SCRIPT_CALLS": str(calls)}
+    with _pytest(folder, "-p", "tests.lab.calls", folder_of(room), OF_ALL_ROOMS, env=env) as traced:
+        if traced.wait():
             raise SystemExit("the tests fail without any mutant")
     whole = json.loads(calls.read_text())
     tests = sorted(whole["tests"], key=lambda test: whole["tests"][test]["seconds"])
@@ -126,6 +125,17 @@ def tests_by_script(folder: Path, room: str) -> dict[str, list[str]]:
 def scripts_of(room: str) -> list[Path]:
     """The room's Lua files, fragments too."""
     return sorted(path.relative_to(ROOT) for path in (ROOT / "aioredis_patterns" / room / "lua").glob("*.lua"))
+
+
+def folder_of(room: str) -> str:
+    """Where the tests of a room are; those of a folder in it are beside its own."""
+    return f"tests/{room.partition('/')[0]}"
+
+
+def rooms() -> list[str]:
+    """All that have scripts."""
+    folders = (ROOT / "aioredis_patterns").glob("**/lua")
+    return sorted(folder.parent.relative_to(ROOT / "aioredis_patterns").as_posix() for folder in folders)
 
 
 def _users(path: Path, sources: list[tuple[str, str]]) -> set[str]:
@@ -157,33 +167,40 @@ def fates(chosen: Sequence[Mutant], folder: Path, room: str) -> Iterator[tuple[M
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", ".nox", ".venv", "__pycache__"))
     tests = tests_by_script(folder, room)
     meetings = [mutant.meeting(tests[mutant.path.stem]) for mutant in chosen]
-    yield from zip(chosen, verdicts(meetings, folder, PATIENCE, f"tests/{room}", OF_ALL_ROOMS), strict=True)
+    yield from zip(chosen, verdicts(meetings, folder, PATIENCE, folder_of(room), OF_ALL_ROOMS), strict=True)
 
 
-def main(options: argparse.Namespace) -> int:
-    everyone = [mutant for script in scripts_of(options.room) for mutant in mutants_of(script)]
+def meet(room: str, sample: int, seed: int) -> Counter[str]:
+    """Let mutants of one room meet its tests, name those that live, and count what became of all."""
+    everyone = [mutant for script in scripts_of(room) for mutant in mutants_of(script)]
     counted = [mutant for mutant in everyone if mutant.name not in EQUIVALENT]
-    chosen = random.Random(options.seed).sample(counted, min(options.sample, len(counted)))
+    chosen = random.Random(seed).sample(counted, min(sample, len(counted)))
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as temporary:
-        for mutant, fate in fates(chosen, Path(temporary) / "project", options.room):
+        for mutant, fate in fates(chosen, Path(temporary) / "project", room):
             counts[fate] += 1
             if fate != KILLED:
                 print(f"{fate}: {mutant}", flush=True)  # noqa: T201
-    killed = len(chosen) - counts[SURVIVED]
-    share = killed / len(chosen)
-    print(  # noqa: T201
-        f"{options.room}: {killed} of {len(chosen)} killed, {share:.0%}, {counts[HUNG]} of them as a test hung; "
-        f"{len(everyone)} in all, "
-        f"{len(everyone) - len(counted)} equivalent"
-    )
-    return int(share < options.wanted)
+    print(f"{room}: {told(counts)}; {len(everyone)} in all, {len(everyone) - len(counted)} equivalent")  # noqa: T201
+    return counts
+
+
+def told(counts: Counter[str]) -> str:
+    """How many were killed, and how."""
+    killed = counts[KILLED] + counts[HUNG]
+    return f"{killed} of {counts.total()} killed, {killed / counts.total():.1%}, {counts[HUNG]} as a test hung"
+
+
+def main(options: argparse.Namespace) -> int:
+    counts = sum((meet(room, options.sample, options.seed) for room in options.rooms), Counter[str]())
+    print(f"in all: {told(counts)}")  # noqa: T201
+    return int(counts[SURVIVED] > (1 - options.wanted) * counts.total())
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--room", required=True)
-    parser.add_argument("--sample", type=int, default=1_000_000)
+    parser.add_argument("--rooms", nargs="+", default=rooms())
+    parser.add_argument("--sample", type=int, default=1_000_000, help="of each room")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--wanted", type=float, default=0.9, help="share that has to be killed")
     sys.exit(main(parser.parse_args()))

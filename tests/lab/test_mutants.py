@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.lab.equivalent import EQUIVALENT
 from tests.lab.forks import HUNG, KILLED, SURVIVED
-from tests.lab.mutants import ROOT, mutants_of, verdicts
+from tests.lab.mutants import ROOT, folder_of, mutants_of, rooms, scripts_of, verdicts
 
 SCRIPT = Path("aioredis_patterns/locks/lua/lock_release.lua")
 
@@ -56,7 +58,14 @@ def test_a_test_that_reads_a_script_meets_its_mutants(tmp_path: Path) -> None:
     assert "gcra_hit" in json.loads((tmp_path / "calls.json").read_text())["tests"][test]["scripts"]
 
 
+@pytest.mark.parametrize("room", rooms())
+def test_the_scripts_of_a_room_have_tests(room: str) -> None:
+    """Each folder of scripts has mutants, and tests for them to meet."""
+    assert any(True for script in scripts_of(room) for _ in mutants_of(script))
+    assert (ROOT / folder_of(room)).is_dir()
+
+
 def test_what_is_listed_as_equivalent_is_a_mutant() -> None:
     """Each line of the list of equivalent mutants names one that the scripts have today."""
-    scripts = (path.relative_to(ROOT) for path in ROOT.glob("aioredis_patterns/*/lua/*.lua"))
+    scripts = (path.relative_to(ROOT) for path in ROOT.glob("aioredis_patterns/**/lua/*.lua"))
     assert EQUIVALENT.keys() <= {mutant.name for script in scripts for mutant in mutants_of(script)}
