@@ -6,6 +6,7 @@ version = release = version_of("aioredis-patterns")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
 # Pygments takes some comparisons of Lua for what they are not.
 suppress_warnings = ["misc.highlighting_failure"]
 html_theme = "furo"
