@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import re
+from inspect import isclass, signature
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 import aioredis_patterns
-from aioredis_patterns import connect
+from aioredis_patterns import codecs, connect
 from aioredis_patterns.embedded import EmbeddedServer
+from aioredis_patterns.integrations import asgi
 from tests.lab.round_trips import ROUND_TRIPS
 from tests.support.examples import examples_in, run
 from tests.support.source import LUA, ROOT, report
@@ -113,7 +114,7 @@ async def test_a_guide_names_the_keys_that_its_room_writes(own_server: EmbeddedS
             room = getattr(aioredis_patterns, pattern).__module__.split(".")[1]
             keys_of = sections(guide(room))["Keys and memory"]
             arguments = {"redis": redis} | given
-            steps = probe(*(arguments[argument] for argument in inspect.signature(probe).parameters))
+            steps = probe(*(arguments[argument] for argument in signature(probe).parameters))
             await anext(steps)
             for key in await redis.keys("arp:*"):
                 part = key.decode().rpartition("}:")[2].split(":")[0]
@@ -156,6 +157,17 @@ def test_the_tables_name_what_there_is() -> None:
     named = {name for table in tables for row in rows(table) for name in re.findall(r"`(\w+)`", row[1])}
     web = {"RateLimitMiddleware", "RateLimit", "SessionMiddleware", "IdempotencyMiddleware", "ResponseCacheMiddleware"}
     report("unknown names", named - web - set(aioredis_patterns.__all__))
+
+
+def test_the_reference_has_every_name() -> None:
+    """Who looks up a public name finds it in the reference, with what its docstring says."""
+    listed = set(re.findall(r"aioredis_patterns\.(?:[a-z_]+\.)*(\w+)", PAGES["docs/reference.md"]))
+    errors = {
+        name for name, found in vars(aioredis_patterns).items() if isclass(found) and issubclass(found, Exception)
+    }
+    aliases = {"DELETED", "NOT_MODIFIED", "Loader", "ManyLoader"}  # values and shapes that their types tell of
+    public = {*aioredis_patterns.__all__, *codecs.__all__, *asgi.__all__}
+    report("names that the reference lacks", public - errors - aliases - listed)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
