@@ -80,7 +80,7 @@ async def test_a_thousand_loads(pipelined: Redis, name: str, get: Get, calls: in
 @pytest.mark.parametrize(("get", "at_one_time"), [(ten_lines, 2), (ours, 1)])
 async def test_a_lock_deleted_by_a_stranger(url: str, name: str, get: Get, at_one_time: int) -> None:
     """A load that takes longer than the lock lives has company in the ten lines, and none here."""
-    load = Counted("value", 0.12)
+    load = Counted("value", 0.4)
     async with connect(url) as one, connect(url) as two:
         await asyncio.gather(*(get(redis, name, load) for redis in (one, two)))
     assert load.most == at_one_time

@@ -74,10 +74,10 @@ async def test_taking_over_from_the_cancelled(redis: Redis, other: Redis, name: 
 async def test_the_lead_is_renewed(redis: Redis, other: Redis, name: str) -> None:
     """A load that takes longer than the lease stays the only one."""
     loading = Paused()
-    first = asyncio.create_task(Cache(redis, name, ttl=60, loading=Loading(lease=0.15)).get_or_load("key", loading))
+    first = asyncio.create_task(Cache(redis, name, ttl=60, loading=Loading(lease=0.5)).get_or_load("key", loading))
     await loading.started.wait()
     second = asyncio.create_task(Cache(other, name, ttl=60).get_or_load("key", _must_not_run))
-    await asyncio.wait((first, second), timeout=0.6)
+    await asyncio.wait((first, second), timeout=1.6)
     loading.go.set()
     assert [await first, await second] == ["loaded", "loaded"]
 

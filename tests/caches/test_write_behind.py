@@ -196,11 +196,11 @@ async def count_dead(users: WriteBehind[Any], number: int) -> bool:
 async def test_a_long_flush_keeps_its_lease(redis: Redis, other: Redis, name: str) -> None:
     """What one process has been writing for longer than its lease is not written by another."""
     store, hasty = Store(go=False), Store()
-    users = WriteBehind(Cache(redis, name, ttl=60), store.write_many, delay=0, lease=0.15)
+    users = WriteBehind(Cache(redis, name, ttl=60), store.write_many, delay=0, lease=0.5)
     await users.set("key", "value")
     await store.started.wait()
     async with WriteBehind(Cache(other, name, ttl=60), hasty.write_many, delay=0) as elsewhere:
-        await asyncio.wait([asyncio.create_task(asyncio.Event().wait())], timeout=0.5)
+        await asyncio.wait([asyncio.create_task(asyncio.Event().wait())], timeout=1.6)
         assert await elsewhere.flush() == 0
     store.go.set()
     await users.aclose()

@@ -167,8 +167,8 @@ async def test_a_cancelled_write_leaves_nothing(redis: Redis, name: str) -> None
 async def test_a_long_write_keeps_its_lease(redis: Redis, name: str) -> None:
     """A writer that takes longer than its lease is a writer until it ends."""
     cache, store = Cache(redis, name, ttl=60), Store(go=False)
-    writing = asyncio.create_task(WriteThrough(cache, store.write, lease=0.15).set("key", "new"))
-    await asyncio.wait([writing], timeout=0.5)
+    writing = asyncio.create_task(WriteThrough(cache, store.write, lease=0.5).set("key", "new"))
+    await asyncio.wait([writing], timeout=1.6)
     await cache.get_or_load("key", lambda: "old")
     assert await cache.get("key", MISSING) is MISSING
     store.go.set()
