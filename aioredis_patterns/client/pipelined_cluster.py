@@ -175,7 +175,13 @@ class PipelinedCluster(PipelinedRedis):
 
     def pubsub(self, **options: Any) -> Any:
         """A subscriber of redis-py's cluster client; before redis-py 8, of one node, which hears what any publishes."""
-        return getattr(self.cluster_client, "pubsub", super().pubsub)(**options)
+        if not hasattr(self.cluster_client, "pubsub"):
+            return super().pubsub(**options)
+        from .cluster_subscriber import ClusterSubscriber  # noqa: PLC0415
+
+        subscriber = ClusterSubscriber(self.cluster_client, **options)
+        subscriber.deadline = self.deadline
+        return subscriber
 
     def monitor(self) -> Monitor:
         """Not to be had from a cluster.

@@ -13,6 +13,7 @@ from typing import Any, Self
 import pytest
 import pytest_asyncio
 from redis.asyncio import RedisCluster
+from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError, ResponseError, TryAgainError
@@ -565,6 +566,24 @@ async def test_pipelines_and_subscribers_are_redis_pys_own(pipelined: PipelinedR
         await eventually(lambda: told(subscriber, "subscribe"))
         await pipelined.publish(name, "hello")
         await eventually(lambda: told(subscriber, "message"))
+
+
+@pytest.mark.parametrize("verb", [verb for verb in ("subscribe", "ssubscribe") if hasattr(PubSub, verb)])
+async def test_a_subscriber_may_be_the_first(cluster: EmbeddedCluster, name: str, verb: str) -> None:
+    """A subscription works on a client that has sent nothing yet."""
+    async with connect(cluster.url) as redis, redis.pubsub() as subscriber:
+        await getattr(subscriber, verb)(name)
+        assert subscriber.subscribed
+
+
+async def test_a_subscriber_asks_for_the_nodes_no_longer_than_the_deadline(own_cluster: EmbeddedCluster) -> None:
+    """Where no node answers, a subscription ends in time and says so."""
+    for node in own_cluster.nodes:
+        node.pause()
+    async with connect(own_cluster.url, deadline=0.3) as redis, asyncio.timeout(3):
+        if hasattr(RedisCluster, "pubsub"):  # before redis-py 8 it is a subscriber of one node, which asks for none
+            with pytest.raises(RedisTimeoutError, match=r"no node .* within 0.3 s"):
+                await redis.pubsub().subscribe("channel")
 
 
 async def test_a_pipeline_keeps_the_deadline(own_cluster: EmbeddedCluster) -> None:
