@@ -8,6 +8,7 @@ from typing import Any
 from redis.asyncio.cluster import ClusterPubSub
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from .apart import keep_nodes_apart
 
 __all__ = ("ClusterSubscriber",)
 
@@ -29,6 +30,7 @@ class ClusterSubscriber(ClusterPubSub):
         await super().ssubscribe(*args, **handlers)
 
     async def _find_nodes(self) -> None:
+        keep_nodes_apart(self.cluster)
         try:
             async with asyncio.timeout(self.deadline):
                 await self.cluster.initialize()

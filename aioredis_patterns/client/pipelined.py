@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 from aioredis_patterns._core.durations import deadline_seconds
 from aioredis_patterns.types import EventHook, Seconds
 
+from .apart import keep_apart
 from .attach import link_of
 from .lane import Lane
 from .link import DEADLINE, RECOVERABLE, Request
@@ -71,6 +72,7 @@ class PipelinedRedis(Redis):
         if lanes < 1:
             raise ValueError(f"lanes must be 1 or more, not {lanes!r}")
         super().__init__(**redis_py_options)
+        keep_apart(self.connection_pool)
         self.deadline = deadline_seconds(deadline)
         self.lanes = lanes
         self.on_event = on_event

@@ -18,8 +18,9 @@ from redis.exceptions import AuthenticationError, BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from aioredis_patterns.errors import OutcomeUnknownError
+from aioredis_patterns.errors import OutcomeUnknownError, TransportError
 
+from .apart import is_here
 from .redis_py import connection_from
 from .routes import READ, blocking_time, find_flags, is_stateful
 
@@ -66,6 +67,8 @@ async def _borrowed(redis: Redis) -> AsyncIterator[AbstractConnection]:
         finally:
             await redis.connection_pool.release(connection)
     else:
+        if not is_here(redis.connection):
+            raise TransportError("this client's one connection belongs to another event loop; make a client here")
         async with redis._single_conn_lock:
             await _revive(redis.connection)
             yield redis.connection
