@@ -69,6 +69,8 @@ class PipelinedRedis(Redis):
     ) -> None:
         if redis_py_options.get("connection_pool") is None:
             redis_py_options = careful_options() | redis_py_options
+        if not isinstance(lanes, int):
+            raise TypeError(f"lanes must be a whole number, not {lanes!r}")
         if lanes < 1:
             raise ValueError(f"lanes must be 1 or more, not {lanes!r}")
         super().__init__(**redis_py_options)

@@ -15,11 +15,13 @@ import pytest
 from redis import CredentialProvider
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import AuthenticationError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.pipelined_cluster import PipelinedCluster
 from aioredis_patterns.embedded import EmbeddedServer, embedded_server
+from tests.support.faults import FaultProxy
 from tests.support.waiting import eventually
 
 
@@ -162,6 +164,13 @@ def test_lanes_are_at_least_one() -> None:
         connect("redis://h", lanes=0)
 
 
+@pytest.mark.parametrize("lanes", [1.5, "2", None])
+def test_lanes_are_counted(lanes: Any) -> None:
+    """What is no whole number is refused where it is given, not by the first command."""
+    with pytest.raises(TypeError, match="lanes"):
+        connect("redis://h", lanes=lanes)
+
+
 async def test_a_client_works_without_a_block(server: EmbeddedServer, name: str) -> None:
     """A client that is no context manager connects at its first command and is closed by aclose()."""
     redis = connect(server.url)
@@ -228,6 +237,24 @@ async def works(call: Awaitable[Any]) -> bool:
 class _Unlucky(CredentialProvider):
     def get_credentials(self) -> tuple[str, str]:
         raise LookupError("no token today")
+
+
+@pytest.mark.parametrize("kind", CALLS)
+async def test_an_option_that_redis_py_does_not_know_is_told_at_once(url: str, kind: str) -> None:
+    """A misspelt option is the same TypeError as with redis-py's own client, and nobody waits for the deadline."""
+    async with connect(url, deadline=20, client_nmae="web") as redis, asyncio.timeout(5):
+        with pytest.raises(TypeError, match="client_nmae"):
+            await CALLS[kind](redis)
+
+
+async def test_a_server_that_is_silent_from_the_start_is_said_to_be(server: EmbeddedServer) -> None:
+    """Where not even the handshake is answered, the error says so."""
+    async with FaultProxy(server.host or "", server.port or 0) as proxy, connect(proxy.url, deadline=1.5) as redis:
+        proxy.black_hole()
+        with pytest.raises(
+            RedisConnectionError, match=r"^no connection within 1.5 s \(GET was not sent within 1.5 s\)"
+        ):
+            await redis.get("key")
 
 
 @pytest.mark.parametrize("kind", CALLS)
