@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import pytest
 import pytest_asyncio
+from redis import CredentialProvider
 from redis.asyncio import RedisCluster
 from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import ClusterNode
@@ -553,6 +554,23 @@ async def test_a_blocking_read_knows_its_limits(pipelined: PipelinedRedis) -> No
     async with connect("redis+cluster://127.0.0.1:1", deadline=0.3) as nowhere, asyncio.timeout(1):
         with pytest.raises(RedisConnectionError):
             await link_of(nowhere).blocking.call("BLPOP", "key", 1, block=1)
+
+
+class _Unlucky(CredentialProvider):
+    def get_credentials(self) -> tuple[str, str]:
+        raise LookupError("no token today")
+
+
+async def test_a_handshake_that_fails_in_the_users_code_is_told_to_the_caller_alone(cluster: EmbeddedCluster) -> None:
+    """The search for the topology meets the same failure, and ends without a word."""
+    unhandled: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+    async with connect(cluster.url, credential_provider=_Unlucky()) as redis:
+        with pytest.raises(LookupError, match="no token today"):
+            await redis.get("key")
+        await asyncio.sleep(0)  # the search has begun
+    gc.collect()
+    assert unhandled == []
 
 
 async def test_pipelines_and_subscribers_are_redis_pys_own(pipelined: PipelinedRedis, name: str) -> None:
