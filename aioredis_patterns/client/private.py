@@ -50,11 +50,12 @@ async def execute_private(redis: Redis, args: tuple[Any, ...], options: dict[str
     except (AuthenticationError, BusyLoadingError):
         raise
     except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:
+        limit = f"within {deadline + (block or 0):g} s"
         if written and not (find_flags(name.upper()) or 0) & READ:
-            raise OutcomeUnknownError(name, str(error) or f"no reply within {deadline:g} s") from error
+            raise OutcomeUnknownError(name, str(error) or f"no reply {limit}") from error
         if isinstance(error, RedisConnectionError | RedisTimeoutError):
             raise
-        raise RedisTimeoutError(f"{name}: no connection within {deadline:g} s") from error
+        raise RedisTimeoutError(f"{name}: no connection {limit}") from error
 
 
 @asynccontextmanager

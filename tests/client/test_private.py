@@ -147,5 +147,7 @@ async def test_a_read_of_a_client_of_its_own_times_out(own_server: EmbeddedServe
                 await own.get(name)
             with pytest.raises(OutcomeUnknownError):
                 await own.incr(name)
+            with pytest.raises(OutcomeUnknownError, match=r"BLPOP: no reply within 0.5 s"):
+                await own.blpop(name, timeout=0.3)
         finally:
             own_server.resume()
