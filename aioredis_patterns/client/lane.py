@@ -275,9 +275,8 @@ class Lane:
             self.loop.call_later(SWEEP, self._sweep)
 
     def _expire(self, batch: Batch) -> None:
-        what = "not sent" if batch.wire is None else "no reply"
         limit = "the time that was left" if batch.whole else f"{batch.deadline:g} s"
-        batch.fail(f"{what} within {limit}", expired=True)
+        batch.fail(f"{'not sent' if batch.wire is None else 'no reply'} within {limit}", expired=True)
 
     # The connection --------------------------------------------------------------------------------------------------
 
