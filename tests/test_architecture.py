@@ -68,6 +68,7 @@ OPTIONS = {
     ("client/pipeline.py", "immediate_execute_command"): "redis-py's own signature",
     ("client/pipelined.py", "__init__"): "redis-py's own options",
     ("client/pipelined.py", "execute_command"): "redis-py's own signature",
+    ("client/pipelined.py", "from_url"): "redis-py's own options",
     ("client/pipelined_cluster.py", "__init__"): "redis-py's own options",
     ("client/pipelined_cluster.py", "execute_command"): "redis-py's own signature",
     ("client/pipelined_cluster.py", "pubsub"): "redis-py's own signature",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Self, cast
 
 from redis.asyncio import Redis
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
@@ -69,12 +69,30 @@ class PipelinedRedis(Redis):
     ) -> None:
         if redis_py_options.get("connection_pool") is None:
             redis_py_options = careful_options() | redis_py_options
+        super().__init__(**redis_py_options)
+        keep_apart(self.connection_pool)
+        self._settle(deadline, lanes, on_event)
+
+    @classmethod
+    def from_url(  # type: ignore[override]
+        cls,
+        url: str,
+        *,
+        deadline: Seconds = DEADLINE,
+        lanes: int = 1,
+        on_event: EventHook | None = None,
+        **redis_py_options: Any,
+    ) -> Self:
+        """As `redis.asyncio.Redis.from_url`; `connect` takes more forms of URL, and refuses a wrong one at once."""
+        redis = cast(Self, super().from_url(url, **(careful_options() | redis_py_options)))
+        redis._settle(deadline, lanes, on_event)
+        return redis
+
+    def _settle(self, deadline: Seconds, lanes: int, on_event: EventHook | None) -> None:
         if not isinstance(lanes, int):
             raise TypeError(f"lanes must be a whole number, not {lanes!r}")
         if lanes < 1:
             raise ValueError(f"lanes must be 1 or more, not {lanes!r}")
-        super().__init__(**redis_py_options)
-        keep_apart(self.connection_pool)
         self.deadline = deadline_seconds(deadline)
         self.lanes = lanes
         self.on_event = on_event

@@ -132,6 +132,7 @@ MAKERS: dict[str, Callable[..., PipelinedRedis]] = {
     "cluster": partial(connect, "redis+cluster://h"),
     "sentinel": partial(connect, "redis+sentinel://h/main"),
     "class": PipelinedRedis,
+    "class from a URL": partial(PipelinedRedis.from_url, "redis://h"),
     "cluster class": partial(PipelinedCluster, [("h", 6379)]),
 }
 
@@ -162,6 +163,15 @@ def test_lanes_are_at_least_one() -> None:
     """No lane at all could carry nothing."""
     with pytest.raises(ValueError, match="lanes"):
         connect("redis://h", lanes=0)
+
+
+async def test_a_class_made_from_a_url_takes_its_own_options(url: str, name: str) -> None:
+    """`from_url` gives the same client as `connect` does."""
+    told: list[object] = []
+    async with PipelinedRedis.from_url(url, deadline=2, lanes=3, on_event=told.append, decode_responses=True) as redis:
+        await redis.set(name, "x", ex=60)
+        assert await redis.get(name) == "x"
+        assert (redis.deadline, len(link_of(redis).lanes), link_of(redis).on_event) == (2, 3, told.append)
 
 
 @pytest.mark.parametrize("lanes", [1.5, "2", None])
