@@ -108,6 +108,7 @@ def test_a_cluster_url_names_nodes() -> None:
         ("redis+cluster://one,,two", "hosts"),
         ("redis+cluster://one:x", "'one:x' is no host:port"),
         ("redis+cluster://one/1", "database 0"),
+        ("redis+cluster://one?db=1", "database 0"),
         ("redis+sentinel://one", "service"),
         ("redis+sentinel://one/", "service"),
         ("redis+sentinel:///main", "hosts"),
