@@ -93,6 +93,11 @@ class Point(NamedTuple):
     y: float
 
 
+class Place(NamedTuple):
+    name: str
+    height: int = 0
+
+
 class Struct(msgspec.Struct):
     name: str
     age: int = 0
@@ -514,6 +519,8 @@ WRONG: list[tuple[Any, bytes]] = [
     (Movie, b"{}"),
     (Movie, b'{"title":1}'),
     (Point, b"[1]"),
+    (Place, b"[]"),
+    (Place, b'["Ulm",478,1]'),
     (Page[int], b'{"items":["x"]}'),
     (Holder, b'{"model":{"age":"x"}}'),
     (Node, b'{"value":1,"children":[' * 20_000),
@@ -536,6 +543,7 @@ def test_schemas_may_grow(engine: str) -> None:
     codec = typed(engine, Address)
     assert codec.decode(b'{"city":"Ulm","gone":[1]}') == Address("Ulm", "")
     assert typed(engine, Movie).decode(b'{"title":"M","gone":1}') == {"title": "M"}
+    assert typed(engine, Place).decode(b'["Ulm"]') == Place("Ulm")
 
 
 @any_engine
