@@ -34,9 +34,6 @@ def link_of(redis: AnyRedis) -> Link:
     link: Link | None = getattr(redis, _ATTRIBUTE, None)
     if link is not None and link.home.here():
         return link
-    if not isinstance(redis, Redis | RedisCluster):
-        kind = f"{type(redis).__module__}.{type(redis).__qualname__}"
-        raise TransportError(f"a client of redis.asyncio is needed (Redis, RedisCluster, connect()), not {kind}")
     link = _links(redis).get(asyncio.get_running_loop())
     if link is None:
         link = _attach(redis)
@@ -45,7 +42,11 @@ def link_of(redis: AnyRedis) -> Link:
 
 
 def is_cluster(redis: AnyRedis) -> bool:
-    """Whether the keys of this client are spread over the nodes of a cluster."""
+    """Whether the keys of this client are spread over the nodes of a cluster.
+
+    Raises:
+        TransportError: This is not an asyncio client of redis-py.
+    """
     return isinstance(_owner(redis), RedisCluster)
 
 
@@ -60,6 +61,9 @@ def _owner(redis: AnyRedis) -> ConnectionPool | RedisCluster:
     """What the links of a client belong to: its pool; a cluster client of redis-py's is a pool of its own."""
     if isinstance(redis, RedisCluster):
         return redis
+    if not isinstance(redis, Redis):
+        kind = f"{type(redis).__module__}.{type(redis).__qualname__}"
+        raise TransportError(f"a client of redis.asyncio is needed (Redis, RedisCluster, connect()), not {kind}")
     cluster: RedisCluster | None = getattr(redis, "cluster_client", None)
     return redis.connection_pool if cluster is None else cluster
 
