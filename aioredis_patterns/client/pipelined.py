@@ -37,7 +37,8 @@ class PipelinedRedis(Redis):
     cancelled command costs no reconnect; nothing is ever sent twice behind the caller's back.
 
     Promise: a command that was not written yet waits for the reconnect; one that was written and lost its reply is
-    repeated only when it reads, and raises `OutcomeUnknownError` otherwise. Every call ends within its deadline.
+    repeated only when it reads, and raises `OutcomeUnknownError` otherwise. Every call ends within its deadline. Under
+    another event loop, and in a forked child, it opens connections of its own.
 
     Limit of the promise: `pipeline()`, `pubsub()`, `monitor()`, blocking reads and what changes a connection's state
     take a private connection of the pool, as in redis-py.
