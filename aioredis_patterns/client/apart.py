@@ -16,7 +16,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 
 from .home import Home
 
-__all__ = ("is_here", "keep_apart", "keep_nodes_apart")
+__all__ = ("is_here", "keep_apart", "keep_nodes_apart", "keep_sentinels_apart")
 
 _HOME: Final = "_aioredis_patterns_home"
 
@@ -27,11 +27,11 @@ def keep_apart(pool: ConnectionPool) -> None:
         return
     get, disconnect = pool.get_connection, pool.disconnect
 
-    async def get_own(*words: Any) -> AbstractConnection:
+    async def get_own(command_name: Any = None, *keys: Any) -> AbstractConnection:  # noqa: ARG001 - of no use any more
         idle = pool._available_connections
         if not idle or not is_here(idle[-1]):  # the last one is given next
             _leave_others(pool)
-        connection: AbstractConnection = await get(*words)  # type: ignore[no-untyped-call]
+        connection: AbstractConnection = await get()  # type: ignore[no-untyped-call]
         home = _home_of(connection)
         if home is None or not home.here():
             setattr(connection, _HOME, Home())
@@ -43,6 +43,11 @@ def keep_apart(pool: ConnectionPool) -> None:
 
     pool.get_connection = get_own  # type: ignore[method-assign]
     pool.disconnect = disconnect_own  # type: ignore[method-assign]
+    keep_sentinels_apart(pool)
+
+
+def keep_sentinels_apart(pool: ConnectionPool) -> None:
+    """The same for the connections on which this pool asks the Sentinels, if there are any, and for no others of it."""
     if isinstance(pool, SentinelConnectionPool):
         for sentinel in pool.sentinel_manager.sentinels:
             keep_apart(sentinel.connection_pool)

@@ -15,7 +15,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from aioredis_patterns.errors import TransportError
 from aioredis_patterns.types import AnyRedis
 
-from .apart import keep_apart
+from .apart import keep_sentinels_apart
 from .cluster import ClusterLink
 from .link import DEADLINE, Link
 
@@ -114,7 +114,7 @@ def _close_together(owner: ConnectionPool | RedisCluster, links: dict[asyncio.Ab
 
         owner.aclose = retire_and_close  # type: ignore[method-assign]
     else:
-        keep_apart(owner)
+        keep_sentinels_apart(owner)
         disconnect = owner.disconnect
 
         async def disconnect_all(inuse_connections: bool = True) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from aioredis_patterns.embedded import EmbeddedCluster, embedded_sentinel
+from aioredis_patterns.embedded.process import HOST
 
 LOOPS = """
 import asyncio, sys, warnings
@@ -26,6 +27,19 @@ async def use():
 assert [asyncio.run(use()) for _ in range(3)] == [2, 4, 6]
 asyncio.run(redis.aclose())
 assert asyncio.run(use()) == 8
+print("good")
+"""
+
+PLAIN = """
+import asyncio, sys, warnings
+from redis.asyncio.sentinel import Sentinel
+from aioredis_patterns.counters import Counter
+
+warnings.simplefilter("ignore")  # a loop that ends leaves its sockets open
+address, _, service = sys.argv[1].partition("/")
+redis = Sentinel([address.split(":")]).master_for(service)
+counter = Counter(redis, sys.argv[2], ttl=60)
+assert [asyncio.run(counter.increment()) for _ in range(3)] == [1, 2, 3]
 print("good")
 """
 
@@ -95,9 +109,11 @@ def test_a_second_event_loop_takes_no_connection_of_the_first(url: str, name: st
 
 
 async def test_behind_sentinels_a_second_event_loop_asks_anew(name: str) -> None:
-    """The connections to the Sentinels are kept apart as well as those to the primary."""
+    """The connections to the Sentinels are kept apart as well as those to the primary, whoever made the client."""
     async with embedded_sentinel() as watched:
         assert await asyncio.to_thread(run, LOOPS, watched.url, name) == (0, "good\n", "")
+        address = f"{HOST}:{watched.sentinels[0].port}/{watched.name}"
+        assert await asyncio.to_thread(run, PLAIN, address, f"{name}:plain") == (0, "good\n", "")
 
 
 async def test_a_second_event_loop_uses_a_cluster(cluster: EmbeddedCluster, name: str) -> None:
