@@ -413,6 +413,18 @@ async def test_a_bound_holds_for_sessions_with_fields(redis: Redis, name: str, m
     assert [await store.load(each.token) is not None for each in sessions] == [False] * (4 - most) + [True] * most
 
 
+async def test_what_died_by_itself_leaves_the_index(redis: Redis, name: str) -> None:
+    """Where the number is bounded, a login forgets those that ended by themselves, thousands of them too."""
+    await SessionStore(redis, name).create("ada")
+    (index,) = [key async for key in redis.scan_iter(f"arp:{{{name}|*user:ada*")]
+    await redis.zadd(index, {f"{number:064}": 10.0**16 - 1 for number in range(9000)})
+    store = SessionStore(redis, name, max_sessions=2)
+    for _ in range(2):
+        session = await store.create("ada")
+        assert await redis.zcard(index) == len(await store.list("ada")) == 2
+    assert await store.load(session.token) is not None
+
+
 async def test_devices(store: SessionStore) -> None:
     """A user sees where he is logged in, without a token, and can end one of these by its public name."""
     first, second = [await store.create("ada", device=device) for device in ("Firefox", "Über-App" * 100)]

@@ -26,10 +26,16 @@ local now = server_us()
 local last, listed, alive = now + lifetime * 1000, {}, {}
 if most > 0 and user ~= '' then listed = redis.call('ZRANGE', index, '(' .. stamped(now), '+inf', 'BYSCORE') end
 if most > 0 and #listed >= most then
-  if #KEYS - 3 ~= #listed then return {'full', unpack(listed)} end
+  if table.concat(listed) ~= table.concat(ARGV, '', 10 + 2 * fields) then
+    table.insert(listed, 1, 'full')
+    return listed
+  end
   for at, other in ipairs(listed) do
-    if ARGV[9 + 2 * fields + at] ~= other then return {'full', unpack(listed)} end
-    if redis.call('HEXISTS', KEYS[3 + at], 'head') == 1 then alive[#alive + 1] = at end
+    if redis.call('HEXISTS', KEYS[3 + at], 'head') == 1 then
+      alive[#alive + 1] = at
+    else
+      redis.call('ZREM', index, other)
+    end
   end
   for at = 1, #alive - most + 1 do
     redis.call('DEL', KEYS[3 + alive[at]])
