@@ -18,7 +18,7 @@ from aioredis_patterns.events import PayloadUndecodable, SessionTokenReused, emi
 from aioredis_patterns.types import AnyRedis, Codec, EventHook, KeyPart, Seconds
 
 from .sealing import Seal
-from .session import Session, SessionInfo
+from .session import Session, SessionInfo, check_field
 from .tokens import Tokens
 
 __all__ = ("SessionStore",)
@@ -163,7 +163,7 @@ class SessionStore:
         user = None if user_id is None else member_text(user_id, "user")
         shard, public_id = self._tokens.shard(user), secrets.token_hex(8)
         token = self._tokens.new(shard)
-        digest, stored = self._tokens.digest(token), self._encoded(data or {})
+        digest, stored = self._tokens.digest(token), self._encoded(_named(data or {}))
         fields = self._fields(stored, public_id)
         keys = (*self._places(token, digest), self._index(shard, user))
         facts = (digest, user or "", secrets.token_hex(8), public_id, device[:_MOST_OF_DEVICE])
@@ -423,6 +423,10 @@ class SessionStore:
 
     async def _call(self, script: Script, *keys_and_args: str | bytes | int) -> Any:
         return await script(self._redis, *keys_and_args, deadline=self._deadline)
+
+
+def _named(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {check_field(name): data[name] for name in data}
 
 
 def _paired(flat: Sequence[bytes]) -> dict[bytes, bytes]:

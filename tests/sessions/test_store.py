@@ -534,6 +534,9 @@ async def test_users_and_fields_that_are_none(pipelined: Redis, name: str) -> No
     session = await store.create("ada")
     with pytest.raises(TypeError):
         session[7] = 1  # type: ignore[index]
+    wrong: Any = {7: 1}
+    with pytest.raises(TypeError):
+        await store.create("ada", wrong)
     with pytest.raises(ValueError, match="at most 1000"):
         await store.create("ada", {str(number): number for number in range(1001)})
     with pytest.raises(KeyError):

@@ -8,6 +8,7 @@ from secrets import token_urlsafe
 from typing import Any, Final, final
 
 from aioredis_patterns.sessions import Session, SessionStore
+from aioredis_patterns.sessions.session import check_field
 from aioredis_patterns.types import KeyPart
 
 __all__ = ("RequestSession",)
@@ -116,10 +117,8 @@ class RequestSession(MutableMapping[str, Any]):
         return self._data[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if not isinstance(name, str):
-            raise TypeError(f"what a session holds has a str for a name, not {name!r:.80}")
         self.accessed = True
-        self._data[name] = value
+        self._data[check_field(name)] = value
 
     def __delitem__(self, name: str) -> None:
         self.accessed = True
