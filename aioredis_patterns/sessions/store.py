@@ -37,6 +37,7 @@ _MARK_MS: Final = 300_000
 _MOST_FIELDS: Final = 1000
 _MOST_OF_DEVICE: Final = 200  # as every load reads it
 _GONE, _CONFLICT = 0, -1
+_NONE: Final = "none"  # in the place of a digest
 _VERSION, _ID = slice(16, 32), slice(96, 112)
 
 
@@ -256,21 +257,18 @@ class SessionStore:
             return await self._end(token.token[:2], token._digest)  # noqa: SLF001
         return self._tokens.is_one(token) and await self._end(token[:2], self._tokens.digest(token))
 
-    async def revoke_all(self, user_id: KeyPart, *, keep: str | None = None) -> int:
+    async def revoke_all(self, user_id: KeyPart, *, keep: str | Session | None = None) -> int:
         """End all sessions of a user; how many there were, or 0 when a first reply was lost.
 
         Args:
             user_id: Whose.
-            keep: Token of the one that stays: "log me out everywhere else".
+            keep: The one that stays, or its token: "log me out everywhere else".
         """
         user = member_text(user_id, "user")
         shard = self._tokens.shard(user)
-        ours = keep is not None and self._tokens.is_one(keep) and keep[:2] == shard
-        kept = self._tokens.digest(keep) if ours and keep is not None else ""
-        keys = (self._keys.key("epochs", shard), self._index(shard, user), self._session_key(shard, kept or "none"))
-        ended = await self._call(_REVOKE_ALL, *keys, user, secrets.token_hex(8), kept)
+        ended = await self._all_ended(shard, user, keep.token if isinstance(keep, Session) else keep)
         # They have ended with the epoch; this only frees their memory, and may fail.
-        dead = [self._session_key(shard, digest) for digest in stored_texts(ended, "a session")]
+        dead = [self._session_key(shard, digest) for digest in ended]
         forgotten = (self._call(_REVOKE, key, _MARK_MS, secrets.token_hex(8)) for key in dead)
         await asyncio.gather(*forgotten, return_exceptions=True)
         return len(ended)
@@ -323,6 +321,18 @@ class SessionStore:
         revoked = self._on_reuse == "revoke" and await self._end(shard, successor)
         if self._on_event is not None:
             emit(self._on_event, SessionTokenReused(name=self.name, outcome="revoked" if revoked else "reported"))
+
+    async def _all_ended(self, shard: str, user: str, keep: str | None) -> Sequence[str]:
+        """End all sessions of a user but one, wherever that is now; the digests of those that ended."""
+        kept, fresh = _NONE, secrets.token_hex(8)
+        if keep is not None and self._tokens.is_one(keep) and keep[:2] == shard:
+            kept = self._tokens.digest(keep)
+        while True:
+            keys = (self._keys.key("epochs", shard), self._index(shard, user), self._session_key(shard, kept))
+            ended = stored_texts(await self._call(_REVOKE_ALL, *keys, user, fresh, kept), "a session")
+            if ended[:1] != ["moved"]:
+                return ended
+            kept = ended[1]
 
     async def _end(self, shard: str, digest: str) -> bool:
         """End a session, or what was made of it."""

@@ -365,6 +365,46 @@ async def test_all_sessions_of_a_user_end(redis: Redis, name: str, store: Sessio
     assert await store.load(other.token) is not None
 
 
+async def test_the_one_to_keep_may_be_rotated_meanwhile(redis: Redis, name: str) -> None:
+    """Who says with an old token that his session is to stay keeps it in the grace, and not after it."""
+    for grace, stays in ((60, True), (0, False)):
+        store = SessionStore(redis, name, grace=grace)
+        old, other = await store.create("ada"), await store.create("ada")
+        new = await store.rotate(await store.rotate(old))
+        assert await store.revoke_all("ada", keep=old.token) == (1 if stays else 2)
+        assert [await store.load(each.token) is not None for each in (new, other)] == [stays, False]
+        assert [info.public_id for info in await store.list("ada")] == [new.public_id] * stays
+        await store.revoke_all("ada")
+
+
+async def test_an_end_that_is_repeated_spares_who_came_meanwhile(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the reply to an end of all but one was lost, who logs in before its repetition stays and is listed."""
+    call, meanwhile = SessionStore._call, list[Session]()
+
+    async def twice(self: SessionStore, script: Any, *args: Any) -> Any:
+        reply = await call(self, script, *args)
+        if script.name == "session_revoke_all":
+            meanwhile.append(await self.create("ada"))
+            await call(self, script, *args)
+        return reply
+
+    monkeypatch.setattr(SessionStore, "_call", twice)
+    kept, _ = await store.create("ada"), await store.create("ada")
+    assert await store.revoke_all("ada", keep=kept.token) == 1
+    alive = [kept, *meanwhile]
+    assert {info.public_id for info in await store.list("ada")} == {each.public_id for each in alive}
+    assert [await store.load(each.token) is not None for each in alive] == [True, True]
+
+
+async def test_the_one_to_keep_may_be_given_itself(store: SessionStore) -> None:
+    """The session that is to stay is named by its token, or is given as it is, as to `revoke`."""
+    kept, other = await store.create("ada"), await store.create("ada")
+    assert await store.revoke_all("ada", keep=kept) == 1
+    assert [await store.load(each.token) is not None for each in (kept, other)] == [True, False]
+
+
 async def test_a_login_is_before_or_after_the_end(store: SessionStore) -> None:
     """Of logins at the moment when all sessions of a user end each is before it, and ended, or after it, and listed."""
     for _ in range(10):
@@ -491,6 +531,18 @@ async def test_what_cannot_be_read_is_no_session(redis: Redis, name: str) -> Non
     await redis.hset(key, "head", head + b"\xff")
     assert await store.list("ada") == ()
     assert events == [PayloadUndecodable(pattern="SessionStore", name=name)] * 7
+
+
+async def test_a_session_whose_end_cannot_be_read_is_none(redis: Redis, name: str, store: SessionStore) -> None:
+    """A session that does not say when it ends is not rotated, and does not stay where all of its user end."""
+    session, other = await store.create("ada"), await store.create("ada")
+    for key in await keys_of_sessions(redis, name):
+        if session.public_id in str(await redis.hget(key, "head")):
+            await redis.hset(key, "head", session._head[:80] + b"x" * 16 + session._head[96:])
+    with pytest.raises(SessionConflictError):
+        await store.rotate(session)
+    assert await store.revoke_all("ada", keep=session.token) == 2
+    assert [await store.load(each.token) for each in (session, other)] == [None, None]
 
 
 async def test_any_codec(redis: Redis, name: str) -> None:
