@@ -294,6 +294,29 @@ async def test_a_long_request_keeps_its_key(pipelined: Redis, name: str, shop: S
     assert len(shop.done) == 1
 
 
+async def test_a_renewal_that_is_late_shortens_no_answer(pipelined: Redis, name: str, shop: Shop) -> None:
+    """A renewal that was on its way when the answer was kept leaves it for as long as it was to be."""
+    shop.go_on.clear()
+    async with calling(shop.application(pipelined, name, lease=1)) as client:
+        first = asyncio.create_task(order(client))
+        await eventually(lambda: shop.done)
+        (record,) = [each async for each in pipelined.scan_iter(f"*{name}*")]
+        await pipelined.hset(record, "answer", "kept")
+        await pipelined.pexpire(record, 60_000)
+        renewed = await scripts(pipelined)
+        while await scripts(pipelined) == renewed:  # noqa: ASYNC110  # the state is the server's
+            await asyncio.sleep(0.01)
+        assert await pipelined.pttl(record) > 30_000
+        shop.go_on.set()
+        await first
+
+
+async def scripts(redis: Redis) -> int:
+    """How many scripts the server has been asked for."""
+    stats = await redis.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval"))
+
+
 async def test_a_crash_frees_the_key(pipelined: Redis, name: str, shop: Shop) -> None:
     """When a lease has ended another request begins, and what the one before answers then is not kept."""
     shop.go_on.clear()

@@ -79,6 +79,8 @@ EQUIVALENT: Final[dict[str, str]] = {
     "session_save: return {0, successor and tonumber(grace) >= server_us() and successor or ''}": (
         "but for one microsecond"
     ),
+    "idempotency_renew: answers[at] = -2": "Python reads a no",
+    "idempotency_renew: answers[at] = 1": "what is gone is asked for again, and is not brought back",
     "write_behind_done: if entry and string.sub(entry, 69 + (tonumber(string.sub(entry, 65, 68)) or 1)) ~= body then": (
         "what has no length there is no entry, and goes either way"
     ),
