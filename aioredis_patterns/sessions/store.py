@@ -349,16 +349,20 @@ class SessionStore:
         """A user's sessions by their digests."""
         index = self._index(shard, user)
         digests = stored_texts(await self._call(_LIST, index), "a session")
-        reads = (self._call(_LOAD, *self._places(shard, digest), 0) for digest in digests)
-        heads = {
-            digest: _paired(flat).get(b"head")
-            for digest, flat in zip(digests, await asyncio.gather(*reads), strict=True)
-        }
+        heads = dict(await asyncio.gather(*(self._head(shard, digest) for digest in digests)))
         gone = [digest for digest, head in heads.items() if head is None]
         if gone:
             await self._call(_LIST, index, *gone)
         infos = {digest: self._info(head) for digest, head in heads.items() if head is not None}
         return {digest: info for digest, info in infos.items() if info is not None}
+
+    async def _head(self, shard: str, digest: str) -> tuple[str, bytes | None]:
+        """Where a session is now, which may be rotated meanwhile, and its head; None when it has ended."""
+        while flat := await self._call(_LOAD, *self._places(shard, digest), 0):
+            if flat[0] != b"moved":
+                return digest, _paired(flat).get(b"head")
+            digest = flat[1].decode()
+        return digest, None
 
     def _info(self, head: bytes) -> SessionInfo | None:
         try:

@@ -478,6 +478,25 @@ async def test_devices(store: SessionStore) -> None:
     assert [info.public_id for info in await store.list("ada")] == [second.public_id]
 
 
+async def test_a_list_follows_a_rotation(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that is rotated while it is listed is on the list, and can be ended by its public name."""
+    session, call = await store.create("ada"), SessionStore._call
+
+    async def rotating(self: SessionStore, script: Any, *args: Any) -> Any:
+        nonlocal session
+        reply = await call(self, script, *args)
+        if script.name == "session_list" and reply:
+            session = await self.rotate(await self.rotate(session))
+        return reply
+
+    monkeypatch.setattr(SessionStore, "_call", rotating)
+    assert [info.public_id for info in await store.list("ada")] == [session.public_id]
+    assert await store.revoke_listed("ada", session.public_id)
+    monkeypatch.undo()
+    assert await store.load(session.token) is None
+    assert await store.list("ada") == ()
+
+
 async def test_redis_never_sees_a_token(redis: Redis, name: str, caplog: pytest.LogCaptureFixture) -> None:
     """No token is in a key, a value, a log or a repr, and a pepper makes other hashes."""
     caplog.set_level(logging.DEBUG)
