@@ -81,6 +81,25 @@ EQUIVALENT: Final[dict[str, str]] = {
     ),
     "idempotency_renew: answers[at] = -2": "Python reads a no",
     "idempotency_renew: answers[at] = 1": "what is gone is asked for again, and is not brought back",
+    "fragment_head: if redis.call('PTTL', key) <= life then redis.call('PEXPIRE', key, life) end": (
+        "it sets the life that is there"
+    ),
+    "session_create: local ends = known and tonumber(known:sub(18)) or 1": "both are long past",
+    "session_create: epoch = ends >= now and part(known, 1) or fresh": "but for one microsecond",
+    "session_create: if tonumber(some[at + 1]:sub(18)) < now then redis.call('HDEL', epochs, some[at]) end": (
+        "but for one microsecond"
+    ),
+    "session_load: return {'moved', successor, tonumber(grace) >= server_us() and 1 or 0}": "but for one microsecond",
+    "session_load: return {'moved', successor, tonumber(grace) > server_us() and 2 or 0}": "Python reads a yes",
+    "session_load: if life < 0 then": "but for the last millisecond",
+    "session_load: if left < 0 or life - left > idle / 101 then": (
+        "how little is not worth a write is a measure, and not a promise"
+    ),
+    "session_revoke_all: if successor and tonumber(grace) >= server_us() then return {'moved', successor} end": (
+        "but for one microsecond"
+    ),
+    "session_rotate: if life < 0 then": "but for the last millisecond",
+    "session_rotate: if life <= 1 then": "but for the last millisecond",
     "write_behind_done: if entry and string.sub(entry, 69 + (tonumber(string.sub(entry, 65, 68)) or 1)) ~= body then": (
         "what has no length there is no entry, and goes either way"
     ),

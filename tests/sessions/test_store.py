@@ -23,7 +23,7 @@ from tests.support.faults import Fault, FaultProxy
 from tests.support.waiting import eventually
 
 DATA = {"cart": ["tea", {"n": 2}], "none": None, "zero": 0, "bytes": b"\xff\0", "{|}%:": "odd name"}
-USERS: list[Any] = ["user:42", 42, "{a}|b%:", "Ünïcode\r\n", None]
+USERS: list[Any] = ["user:42", 42, "{a}|b%:", "Ünïcode\r\n", "ü" * 512, None]
 
 
 @pytest.fixture
@@ -53,6 +53,15 @@ async def test_a_session_comes_back(store: SessionStore, user: Any) -> None:
         assert (one.authenticated_at is None) == (user is None)
         assert one.ends_at - one.created_at == timedelta(seconds=86_400)
     assert (loaded.token, loaded.public_id, loaded.created_at) == (session.token, session.public_id, session.created_at)
+
+
+async def test_a_session_of_many_fields_comes_back(store: SessionStore) -> None:
+    """Wherever Redis has the head among hundreds of fields, the session is found."""
+    data = {f"field {number}": number for number in range(300)}
+    for _ in range(8):
+        loaded = await store.load((await store.create("ada", data)).token)
+        assert loaded is not None
+        assert dict(loaded) == data
 
 
 async def test_only_changes_are_written(redis: Redis, store: SessionStore) -> None:
@@ -147,11 +156,36 @@ async def test_idle_and_lifetime(pipelined: Redis, name: str) -> None:
     session, idle = await store.create("ada"), await store.create("ada")
     while await store.load(session.token) is not None:  # noqa: ASYNC110  # the state is the server's
         await asyncio.sleep(0.05)
-    seconds, microseconds = await pipelined.time()
-    lived = datetime.fromtimestamp(seconds + microseconds / 1e6, UTC) - session.created_at
+    lived = await _now(pipelined) - session.created_at
     assert timedelta(seconds=1.19) < lived < timedelta(seconds=2)
     assert await store.load(idle.token) is None
     assert await store.list("ada") == ()
+
+
+async def test_times_are_the_servers(pipelined: Redis, store: SessionStore) -> None:
+    """A session begins when the server made it, by the server's clock."""
+    before = await _now(pipelined)
+    session = await store.create("ada")
+    assert before <= session.created_at <= await _now(pipelined)
+    assert session.authenticated_at == session.created_at
+
+
+async def _now(redis: Redis) -> datetime:
+    seconds, microseconds = await redis.time()
+    return datetime.fromtimestamp((seconds * 1_000_000 + microseconds) / 1_000_000, UTC)
+
+
+async def test_what_is_known_of_a_user_lives_as_long_as_his_sessions(redis: Redis, name: str) -> None:
+    """The epochs and the index of a user leave Redis with his last session, neither sooner nor later."""
+    store = SessionStore(redis, name, idle=100_000, lifetime=1_000_000)
+    session = await store.create("ada")
+    await SessionStore(redis, name, lifetime=1000).create("ada")
+    for _ in range(2):
+        keys = set(await keys_of(redis, name)) - set(await keys_of_sessions(redis, name))
+        lives = [await redis.pttl(key) for key in keys]
+        assert len(lives) == 2
+        assert all(999_950_000 < life <= 1_000_000_001 for life in lives)
+        session = await store.rotate(session)
 
 
 @pytest.mark.parametrize(("idle", "lifetime"), [(100, 1000), (1000, 100)])
@@ -229,12 +263,22 @@ async def test_rotation_keeps_the_session(store: SessionStore) -> None:
 
 async def test_rotation_ends_no_later(redis: Redis, name: str) -> None:
     """Whatever the idle time, what a rotation makes leaves Redis with the session's own end."""
-    store = SessionStore(redis, name, idle=3600, lifetime=100)
+    store = SessionStore(redis, name, idle=3_600_000, lifetime=100_000)
     new = await store.rotate(await store.create("ada"))
     lives = [await redis.pttl(key) for key in await redis.keys(f"arp:*{name}*:session:*")]
     assert len(lives) == 2
-    assert all(0 < life <= 100_001 for life in lives)
+    assert all(99_950_000 < life <= 100_000_001 for life in lives)
     assert await store.load(new.token) is not None
+
+
+async def test_a_rotation_is_a_use(redis: Redis, name: str, store: SessionStore) -> None:
+    """A session that is rotated lives on, as by a load."""
+    session = await store.create("ada")
+    (key,) = await keys_of_sessions(redis, name)
+    await redis.pexpire(key, 60_000)
+    await store.rotate(session)
+    (key,) = [key for key in await keys_of_sessions(redis, name) if await redis.hexists(key, "head")]
+    assert 1_790_000 < await redis.pttl(key) <= 1_800_000
 
 
 async def test_an_old_token_is_good_for_a_while(redis: Redis, name: str, store: SessionStore) -> None:
@@ -279,6 +323,16 @@ async def test_a_save_follows_a_rotation(store: SessionStore) -> None:
     assert await store.revoke(new)
     late["n"] = 3
     assert not await store.save(late)
+
+
+async def test_no_save_follows_after_the_grace(redis: Redis, name: str) -> None:
+    """What was loaded with a token that is good no more is not saved in what the session became."""
+    store = SessionStore(redis, name, grace=0)
+    late = await store.create("ada", {"n": 1})
+    new = await store.rotate(late)
+    late["n"] = 2
+    assert not await store.save(late)
+    assert dict((await store.load(new.token)) or {}) == {"n": 1}
 
 
 @pytest.mark.parametrize("on_reuse", ["report", "revoke"])
@@ -326,6 +380,7 @@ async def test_freshness(store: SessionStore) -> None:
     assert before is not None
     assert verified.authenticated_at is not None
     assert verified.authenticated_at > before
+    assert verified.created_at == session.created_at
     loaded = await store.load(verified.token)
     assert loaded is not None
     assert loaded.authenticated_at == verified.authenticated_at
@@ -457,12 +512,24 @@ async def test_what_died_by_itself_leaves_the_index(redis: Redis, name: str) -> 
     """Where the number is bounded, a login forgets those that ended by themselves, thousands of them too."""
     await SessionStore(redis, name).create("ada")
     (index,) = [key async for key in redis.scan_iter(f"arp:{{{name}|*user:ada*")]
-    await redis.zadd(index, {f"{number:064}": 10.0**16 - 1 for number in range(9000)})
+    await redis.zadd(index, {f"{number:064}": 10.0**16 - 1 for number in range(9000)} | {"f" * 64: 1})
+    await SessionStore(redis, name).create("ada")
+    assert await redis.zscore(index, "f" * 64) is None
     store = SessionStore(redis, name, max_sessions=2)
     for _ in range(2):
         session = await store.create("ada")
         assert await redis.zcard(index) == len(await store.list("ada")) == 2
     assert await store.load(session.token) is not None
+
+
+async def test_a_list_ends_nothing(redis: Redis, name: str, store: SessionStore) -> None:
+    """A session whose key lost its expiry is listed, and lives on at its next use."""
+    session = await store.create("ada")
+    (key,) = await keys_of_sessions(redis, name)
+    await redis.persist(key)
+    assert [info.public_id for info in await store.list("ada")] == [session.public_id]
+    assert await store.load(session.token) is not None
+    assert await redis.pttl(key) > 0
 
 
 async def test_devices(store: SessionStore) -> None:
