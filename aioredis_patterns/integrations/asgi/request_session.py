@@ -110,7 +110,9 @@ class RequestSession(MutableMapping[str, Any]):
     def csrf_valid(self, token: object) -> bool:
         """Whether a form came with the visitor's own `csrf_token`."""
         known = self.get(_CSRF)
-        return known is not None and isinstance(token, str) and hmac.compare_digest(known.encode(), token.encode())
+        if known is None or not isinstance(token, str):
+            return False
+        return hmac.compare_digest(known.encode(), token.encode(errors="surrogatepass"))
 
     def __getitem__(self, name: str) -> Any:
         self.accessed = True
