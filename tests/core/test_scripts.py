@@ -70,7 +70,7 @@ async def test_an_endless_script_flush_reaches_no_caller(own_server: EmbeddedSer
 
 
 async def test_a_flush_reaches_no_caller_after_its_deadline(own_server: EmbeddedServer, name: str) -> None:
-    """A process that stands still until its deadline has passed is told of that, and not of a script that is missing."""
+    """A process that stands still until its deadline is over is told of that, and not of a script that is missing."""
     async with connect(own_server.url, deadline=0.3) as redis:
         await connected(redis)
         await redis.script_flush()
