@@ -80,6 +80,19 @@ async def test_an_event_of_another_time_counts_there(redis: Redis, name: str) ->
 
 
 @pytest.mark.parametrize(
+    "moment", [datetime(2026, 1, 1), datetime(1969, 12, 31, tzinfo=UTC), datetime.max.replace(tzinfo=UTC), NOON.date(), 7]
+)
+async def test_what_is_no_moment_of_an_event_is_refused(pipelined: Redis, name: str, moment: Any) -> None:
+    """An event has a moment with a time zone, of the years in which a board can expire; any other leaves no key."""
+    game = PeriodicLeaderboard(pipelined, name)
+    with pytest.raises((ValueError, TypeError), match="moment"):
+        await game.increment("ada", at=moment)
+    with pytest.raises((ValueError, TypeError), match="moment"):
+        game.board("daily", at=moment)
+    assert await pipelined.keys(f"arp:{{{name}}}:*") == []
+
+
+@pytest.mark.parametrize(
     ("week_start", "moment", "start"),
     [(0, NOON, 28), (6, NOON, 27), (3, NOON, 31), (4, NOON, 25)],
 )
