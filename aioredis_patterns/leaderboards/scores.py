@@ -50,7 +50,7 @@ def score_text(score: float, what: str = "score") -> str:
         return str(score)
     if not math.isfinite(score):
         raise ValueError(f"{what} must be finite, not {score!r}")
-    return repr(score)
+    return repr(score + 0.0)  # -0.0 is 0.0 then, which it equals
 
 
 def check_count(count: Any, what: str = "count", least: int = 1) -> int:
@@ -68,6 +68,6 @@ def check_count(count: Any, what: str = "count", least: int = 1) -> int:
 
 def member_texts(members: Iterable[KeyPart]) -> list[str]:
     """Each of some members, once, in their order."""
-    if isinstance(members, str):
-        raise TypeError(f"members must be several, such as [{members!r}], not one str")
+    if isinstance(members, str | bytes):
+        raise TypeError(f"members must be several, such as [{members!r}], not one")
     return list(dict.fromkeys(map(member_text, members)))

@@ -107,6 +107,9 @@ async def test_friends_who_are_not_there_are_stated(redis: Redis, name: str) -> 
         ("nobody", None, None),
     ]
     assert await board.among([]) == []
+    for one in ("ada", b"ada"):
+        with pytest.raises(TypeError, match="several"):
+            await board.among(one)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", ["ordinal", "dense"])
@@ -160,6 +163,30 @@ async def test_boards_are_merged(redis: Redis, name: str, ties: Any) -> None:
     rows = await both.top(9)
     assert {row.member: row.score for row in rows} == {"ada": 10.0, "bob": 10.0, "cy": 7.0}
     assert [row.rank for row in rows] == [1, 1, 2]
+
+
+@pytest.mark.parametrize("order", ["desc", "asc"])
+async def test_equals_keep_their_order_when_boards_are_merged(redis: Redis, name: str, order: Any) -> None:
+    """Who was ahead of an equal on a board that is merged is ahead on the merged one too."""
+    board, merged = (Leaderboard(redis, f"{name}{number}", ties="first", order=order) for number in range(2))
+    for member in ("zoe", "ada", "mia"):
+        await board.set(member, 5)
+    await merged.merge([board])
+    assert [row.member for row in await merged.top(9)] == ["zoe", "ada", "mia"]
+
+
+@pytest.mark.parametrize("mode", ["competition", "dense"])
+async def test_nothing_is_as_much_as_less_than_nothing(redis: Redis, name: str, mode: Any) -> None:
+    """A score of -0.0 is 0, however it came about: both share a rank, and who is behind them is not further behind."""
+    board, turned = (Leaderboard(redis, f"{name}{number}", rank_mode=mode) for number in range(2))
+    for member, score in {"a" * 100: 0, "bob": -0.0, "cy": -1}.items():
+        await board.set(member, score)
+    assert [row.rank for row in await board.top(9)] == ([1, 1, 3] if mode == "competition" else [1, 1, 2])
+    await turned.merge([board, board], weights=[-1, 0], how="max")
+    await turned.set("dee", 0)
+    await turned.set("eve", -2)
+    assert [row.rank for row in await turned.top(9)] == ([1, 2, 2, 2, 5] if mode == "competition" else [1, 2, 2, 2, 3])
+    assert await turned.rank("eve") == (5 if mode == "competition" else 3)
 
 
 async def test_a_snapshot_stands_still(redis: Redis, name: str) -> None:
