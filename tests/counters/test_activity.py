@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client import connect
@@ -67,6 +68,20 @@ async def test_retention_is_a_triangle(redis: Redis, name: str) -> None:
     assert await activity.retention(MONDAY, 3, days=2) == by_two
     assert by_two[2].rates == [0.0]
     assert len(await keys_of(redis, name)) == 4
+
+
+async def test_a_day_that_is_none_leaves_nothing_behind(redis: Redis, name: str) -> None:
+    """Where a day's key is of another type, a question about it is an error that leaves no key behind."""
+    activity = Activity(redis, name)
+    await activity.mark("ada", day=WEEK[0])
+    await activity.mark("ada", day=WEEK[1])
+    before = sorted(await keys_of(redis, name))
+    await redis.delete(before[1])
+    await redis.lpush(before[1], "another's")
+    for question in (activity.retention(WEEK[0], 2), activity.active_any(WEEK), activity.active_all(WEEK)):
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            await question
+    assert sorted(await keys_of(redis, name)) == before
 
 
 async def test_every_member_has_a_bit_of_its_own(pipelined: Redis, name: str) -> None:

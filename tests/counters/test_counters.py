@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from aioredis_patterns.client import connect
 from aioredis_patterns.counters import Counter, ShardedCounter, UniqueCounter
 from aioredis_patterns.embedded import EmbeddedServer, embedded_cluster
-from aioredis_patterns.errors import OutcomeUnknownError
+from aioredis_patterns.errors import CodecError, OutcomeUnknownError
 from tests.support.faults import Fault, FaultProxy
 from tests.support.waiting import eventually
 
@@ -61,6 +62,17 @@ async def test_beyond_what_is_exact_nothing_is_added(redis: Redis, name: str) ->
     assert await counter.increment() is None
     assert await counter.increment(by=2) is None
     assert await counter.get() == 2**53
+
+
+@pytest.mark.parametrize("foreign", [b"many", b"nan", b"inf", b"1.5", b"\xff", b""])
+async def test_what_is_no_number_is_not_added_to(redis: Redis, name: str, foreign: bytes) -> None:
+    """Where another's bytes are in the place of a counter that is an error, and no bound, and they stay."""
+    await redis.set(f"arp:{{{name}}}:counter", foreign)
+    with pytest.raises(ResponseError, match="no number|not an integer"):
+        await Counter(redis, name).increment()
+    with pytest.raises(CodecError):
+        await Counter(redis, name).get()
+    assert await redis.strlen(f"arp:{{{name}}}:counter") == len(foreign)
 
 
 async def test_a_bound_that_was_moved_holds_nobody_fast(redis: Redis, name: str) -> None:

@@ -14,7 +14,7 @@ local by, ttl, minimum, maximum = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
 local old, step = redis.call('GET', counter), tonumber(by)
 local before = tonumber(old or '0')
-if not before then return redis.error_reply('ERR what the counter holds is no number') end
+if not before or before - before ~= 0 then return redis.error_reply('ERR what the counter holds is no number') end
 local new = before + step
 local bound = step < 0 and minimum or step > 0 and maximum or ''
 if math.abs(new) > 2 ^ 53 or new - before ~= step then return { 0, old or '0' } end
