@@ -18,6 +18,8 @@ from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.stored import Stored, stored_texts
 from aioredis_patterns.types import AnyRedis, KeyPart
 
+from .members import check_whole
+
 __all__ = ("Neighbours", "SocialGraph", "Suggestion")
 
 _FOLLOW: Final = Script(__package__, "social_graph_follow", keys=2)
@@ -26,6 +28,8 @@ _SUGGEST: Final = Script(__package__, "social_graph_suggest", repeatable=True)
 
 _PART: Final = 1000
 _ASKED: Final = 100
+_MOST: Final = 2**53
+_LAST: Final = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +131,7 @@ class SocialGraph:
 
         Asks about 100 of them, and of each 100 whom they follow.
         """
-        if count < 1:
-            raise ValueError(f"count must be at least 1, not {count!r}")
+        check_whole(count, "count", 1, _MOST)
         asked = (await self.following(one, count=_ASKED)).people[:_ASKED]
         with Stored("a member"):
             keys = [self._following(one), *map(self._following, asked)]
@@ -143,8 +146,8 @@ class SocialGraph:
         return bool(await _FOLLOW(self._redis, self._following(one), self._followers(other), *names, follows))
 
     async def _look(self, key: str, cursor: int, count: int) -> Neighbours:
-        if cursor < 0 or count < 1:
-            raise ValueError(f"cursor must be at least 0 and count at least 1, not {cursor!r} and {count!r}")
+        check_whole(cursor, "cursor", 0, _LAST)
+        check_whole(count, "count", 1, _MOST)
         following, size, found = await _LOOK(self._redis, key, cursor, count)
         return Neighbours(sorted(stored_texts(found)), int(following), size)
 

@@ -166,6 +166,20 @@ async def test_what_is_no_member_is_refused(pipelined: Redis, name: str, member:
             await call()
 
 
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, None, "3", float("nan"), 2**64])
+async def test_what_is_no_count_is_refused(pipelined: Redis, name: str, count: Any) -> None:
+    """How many are asked for, and from where on, are whole numbers, or nothing is sent."""
+    graph = SocialGraph(pipelined, name)
+    for call in (
+        lambda: UniqueSet(pipelined, name).sample(count),
+        lambda: graph.following("a", count=count),
+        lambda: graph.followers("a", cursor=count or -1),
+        lambda: graph.suggestions("a", count),
+    ):
+        with pytest.raises((ValueError, TypeError), match="must be"):
+            await call()
+
+
 async def test_collections_work_in_a_cluster() -> None:
     """An index and a graph lie whole in one slot."""
     async with embedded_cluster(masters=3, replicas=0) as cluster, connect(cluster.url) as redis:
