@@ -156,6 +156,8 @@ class Document:
         return bool(await self._call(_DELETE, key))
 
     async def _call(self, script: Script, key: KeyPart, *args: str | bytes | int) -> Any:
+        if key is None:
+            raise TypeError("key must be a str or an int, not None")
         return await script(self._redis, self._keys.key("document", key), *args, deadline=self._deadline)
 
 

@@ -211,6 +211,8 @@ class Record(Generic[T]):
         return bool(await self._call(_EXCHANGE, key, len(stored), *_flat(stored), *_flat(changes)))
 
     async def _call(self, script: Script, key: KeyPart, *args: str | bytes | int) -> Any:
+        if key is None:
+            raise TypeError("key must be a str or an int, not None")
         return await script(self._redis, self._keys.key("record", key), *args, deadline=self._deadline)
 
 

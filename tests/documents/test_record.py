@@ -236,6 +236,21 @@ async def test_a_lost_reply_counts_once(server: EmbeddedServer, name: str) -> No
         assert await users.get("ada") == Profile("Ada", 1, 1)
 
 
+async def test_nobody_has_no_record(pipelined: Redis, name: str) -> None:
+    """None is no key: whoever has none would have the same record as all others who have none."""
+    users = Record(pipelined, name, Profile)
+    nobody: Any = None
+    for call in (
+        lambda: users.get(nobody),
+        lambda: users.set(nobody, ADA),
+        lambda: users.update(nobody, age=1),
+        lambda: users.increment(nobody, "logins"),
+        lambda: users.delete(nobody),
+    ):
+        with pytest.raises(TypeError, match="key must be"):
+            await call()
+
+
 @pytest.mark.parametrize(
     "change", [{"age": "old"}, {"age": 1.5}, {"name": None}, {"score": float("nan")}, {"tags": [1]}, {"no": 1}], ids=str
 )
