@@ -127,7 +127,7 @@ class FeatureFlags:
             if flag not in snapshot.flags:
                 check_name(flag, "flag")
                 return default
-            answer = person.answers[flag] = snapshot.decide(flag, person)
+            answer = snapshot.decide(flag, person)
         return answer
 
     async def all(self, user: KeyPart | None = None, *, groups: Collection[str] = ()) -> dict[str, bool]:
@@ -138,10 +138,12 @@ class FeatureFlags:
 
     async def variant(self, flag: str, user: KeyPart, *, groups: Collection[str] = ()) -> str | None:
         """The variant that a user gets; None where the flag is off for him, or has no variants."""
-        if not await self.enabled(flag, user, groups=groups):
+        found = None if groups else self._known(user)
+        snapshot, person = found or await self._ask(user, groups)
+        if flag not in snapshot.open or not snapshot.decide(flag, person):
+            check_name(flag, "flag")
             return None
-        found = (await self._here().flags()).flags.get(flag)
-        return None if found is None else found.variant_of(str(user))
+        return snapshot.open[flag].variant_of(str(user))
 
     def _known(self, user: KeyPart | None) -> tuple[Snapshot, Person] | None:
         """The user, if all about him is in the process; this is the way of nearly every call."""

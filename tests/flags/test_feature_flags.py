@@ -128,6 +128,35 @@ async def test_flags_that_require_one_another_are_off(flags: FeatureFlags) -> No
     assert await flags.all("ann") == {"a": False, "b": False, "c": False}
 
 
+async def test_what_is_required_in_many_ways_is_asked_once(flags: FeatureFlags) -> None:
+    """Flags whose requirements have requirements in common are decided as soon as others."""
+    before: list[str] = []
+    for level in range(30):
+        for side in "ab":
+            await flags.set(f"{side}{level}", percentage=100, requires=before)
+        before = [f"a{level}", f"b{level}"]
+    assert await asyncio.wait_for(flags.enabled("a29", "ann"), 10)
+    await flags.set("b0", requires=["missing"])
+    assert not await flags.enabled("a29", "ann")
+    assert await flags.enabled("missing", "ann", default=True)
+    assert [flag for flag, on in (await flags.all("ann")).items() if on] == ["a0"]
+
+
+async def test_a_variant_is_of_one_moment(own_server: EmbeddedServer, name: str) -> None:
+    """Whether a flag is on and which variant somebody has come of one read, even if the flags have changed since."""
+    async with connect(own_server.url) as redis:
+        flags = FeatureFlags(redis, name)
+        await flags.set("ui", percentage=100, variants={"old": 1})
+        assert not await flags.enabled("other", "ann")
+        assert flags._copies is not None
+        flags._copies.forget()
+        question = asyncio.create_task(flags.variant("ui", "ann"))
+        await eventually(lambda: flags._copies and flags._copies._loading is not None, every=0)
+        flags._copies.forget()
+        assert await question == "old"
+        assert (await redis.info("commandstats"))["cmdstat_hgetall"]["calls"] == 4  # of the flags and of their bits
+
+
 async def test_a_schedule_goes_by_the_clock_of_the_server(redis: Redis, flags: FeatureFlags) -> None:
     """A flag begins and ends when it was told to, in copies too, without a word of the server."""
     seconds, micros = await redis.time()
