@@ -68,7 +68,7 @@ async def test_beyond_what_is_exact_nothing_is_added(redis: Redis, name: str) ->
 async def test_what_is_no_number_is_not_added_to(redis: Redis, name: str, foreign: bytes) -> None:
     """Where another's bytes are in the place of a counter that is an error, and no bound, and they stay."""
     await redis.set(f"arp:{{{name}}}:counter", foreign)
-    with pytest.raises(ResponseError, match="no number|not an integer"):
+    with pytest.raises(ResponseError, match=r"no number|not an integer"):
         await Counter(redis, name).increment()
     with pytest.raises(CodecError):
         await Counter(redis, name).get()
