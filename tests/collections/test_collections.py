@@ -27,8 +27,9 @@ async def test_a_member_is_new_once(redis: Redis, name: str) -> None:
         False,
     ]
     drawn = await seen.sample(5)
-    assert len(set(drawn)) == 5
+    assert (len(set(drawn)), len(await seen.sample(1))) == (5, 1)
     assert len(await seen.sample(99)) == 19
+    assert [await seen.remove(1, 2, 3), await seen.count()] == [3, 16]
 
 
 async def test_a_set_lives_as_long_as_it_was_told(redis: Redis, name: str) -> None:
@@ -97,6 +98,16 @@ async def test_removing_all_while_others_add(redis: Redis, name: str) -> None:
     left = await tags.tags("p")
     assert await tags.find() == (["p"] if left else [])
     assert all([await tags.find(all=[tag]) == ["p"] for tag in left])
+
+
+async def test_what_was_changed_meanwhile_is_removed_too(redis: Redis, name: str) -> None:
+    """Tags that another has put in the place of those that were read are removed with the item, and their sets."""
+    tags = TagIndex(redis, name)
+    await tags.add("p1", "red", "big")
+    assert await tags._remove("p1", ["new", "big"], 1) == await tags._remove("p1", ["big"], 1) == -1
+    assert await tags.find(all=["red", "big"]) == ["p1"]
+    assert await tags.remove("p1") == 2
+    assert [key async for key in redis.scan_iter(f"arp:{{{name}}}:*")] == []
 
 
 async def test_a_graph_has_both_directions(redis: Redis, name: str) -> None:

@@ -112,6 +112,17 @@ async def test_a_change_writes_what_it_names(redis: Redis, name: str, users: Rec
     assert stored in (["1", "0.50"], [b"1", b"0.50"])
 
 
+async def test_what_is_so_already_is_not_written(own_server: EmbeddedServer, name: str) -> None:
+    """A change writes the fields that differ, and none where none does."""
+    async with connect(own_server.url) as redis:
+        users = Record(redis, name, Profile)
+        await users.set("ada", ADA)
+        assert await users.update("ada", name=ADA.name, logins=ADA.logins)
+        assert await users.update("ada", name=ADA.name, logins=7)
+        assert (await redis.info("commandstats"))["cmdstat_hset"]["calls"] == 1 + 1
+        assert await users.get("ada") == replace(ADA, logins=7)
+
+
 async def test_changes_of_different_fields_all_last(users: Record[Profile]) -> None:
     """Of changes that are made at one time to different fields none is lost."""
     await users.set("ada", Profile("Ada", logins=0))

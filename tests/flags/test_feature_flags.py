@@ -199,6 +199,18 @@ async def test_grants_are_bits(redis: Redis, name: str, flags: FeatureFlags) -> 
         await flags.grant("three", "ann")
 
 
+async def test_each_flag_has_a_bit(redis: Redis, name: str, flags: FeatureFlags) -> None:
+    """Whoever was granted one flag was granted no other, and all flags of a user take a bit each."""
+    for number in range(16):
+        await flags.set(f"flag {number}")
+        assert await flags.grant(f"flag {number}", "all", f"user {number}") == 2
+    for number in range(16):
+        granted = [flag for flag, on in (await flags.all(f"user {number}")).items() if on]
+        assert granted == [f"flag {number}"]
+    assert all((await flags.all("all")).values())
+    assert await redis.strlen(f"arp:{{{name}}}:bits:all") <= 3
+
+
 async def test_the_audit_log_tells_who_did_what(flags: FeatureFlags) -> None:
     """Every change is in the log, with how it was before and after; what changed nothing is not."""
     await flags.set("ui", percentage=10, by="{ann}|%\n")
