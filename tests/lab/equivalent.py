@@ -51,6 +51,81 @@ EQUIVALENT: Final[dict[str, str]] = {
     "activity_active: if start > 0 and (now < start or now > stop) then return { -2, now } end": (
         "but for one microsecond"
     ),
+    "feature_flags_grant: if redis.call('HEXISTS', flags, flag) == 0 then return -2 end": "Python reads a no",
+    "feature_flags_write: return 2": "Python reads a yes",
+    "tag_index_add: if count > most then return -2 end": "Python reads a no",
+    "tag_index_remove: if all == '1' and redis.call('SCARD', tags) ~= #ARGV - 2 then return -2 end": (
+        "Python reads a no"
+    ),
+    "tag_index_remove: if redis.call('SISMEMBER', tags, ARGV[at]) == 0 then return -2 end": "Python reads a no",
+    "tag_index_remove: for at = 3, all == '1' and #ARGV or 1 do": "from 3 to 1 is nothing, as from 3 to 0 is",
+    "tag_index_find: elseif any > 1 then": "what has the one tag is found among all items too",
+    "activity_active: if start > 0 and (now <= start or now >= stop) then return { -2, now } end": (
+        "but for one microsecond"
+    ),
+    "activity_count: if start > 0 and (now <= start or now >= stop) then return { -2, now } end": (
+        "but for one microsecond"
+    ),
+    "activity_mark: if start > 0 and (now <= start or now >= stop) then return { -2, now } end": (
+        "but for one microsecond"
+    ),
+    "activity_active: if start > 1 and (now < start or now >= stop) then return { -2, now } end": (
+        "today does not begin in the first microsecond of 1970"
+    ),
+    "activity_count: if start > 1 and (now < start or now >= stop) then return { -2, now } end": (
+        "today does not begin in the first microsecond of 1970"
+    ),
+    "activity_mark: if start > 1 and (now < start or now >= stop) then return { -2, now } end": (
+        "today does not begin in the first microsecond of 1970"
+    ),
+    "activity_mark: if ends * 1000 < now then return { -3, now } end": "but for one microsecond",
+    "activity_mark: if #pairs_of > 1 then redis.call('HSET', ids, unpack(pairs_of)) end": (
+        "a member and its bit are two"
+    ),
+    "activity_mark: if direct ~= '1' and redis.call('PTTL', ids) <= ends - now / 1000 "
+    "then redis.call('PEXPIREAT', ids, ends) end": "it sets what is set already",
+    "activity_mark: local whole = math.min(needed + math.floor(needed / 33), math.ceil(capacity / 8))": (
+        "how much room a day has ahead is a measure, and a little less does as well"
+    ),
+    "activity_retention: for at = 4, #KEYS do redis.call('STRLEN', KEYS[at]) end": (
+        "the first is read by the first merge, which leaves nothing behind when it fails"
+    ),
+    "counter_add: return { 2, by }": "Python reads a yes",
+    "counter_add: if old then return { 2, string.format('%.0f', redis.call('INCRBY', counter, by)) } end": (
+        "Python reads a yes"
+    ),
+    "counter_add: local bound = step <= 0 and minimum or maximum": "an addition of nothing is within every bound",
+    "counter_add: local bound = step < 1 and minimum or maximum": "an addition of nothing is within every bound",
+    "fragment_board: local found = { offset, 1 }": "where there are no rows, the rank of the first is not read",
+    "fragment_board: if #page > 1 then": "a row is two",
+    "fragment_putting: if ahead == 0 or (ahead >= 0) == (order == 'desc') then return 0, old end": (
+        "what is equal was told before"
+    ),
+    "fragment_putting: if beyond(before, amount) then return -2, '' end": "Python reads a no",
+    "fragment_putting: return 2, new": "Python reads a yes",
+    "fragment_writing: local turn = redis.call('HINCRBY', places, '', 2)": (
+        "places are given in the same order, with gaps"
+    ),
+    "leaderboard_around: if not index then return rows(board, levels, notes, order, ties, mode, noted, 1, 0) end": (
+        "where there are no rows, the offset is not read"
+    ),
+    "leaderboard_merge: if sums[member] - sums[member] ~= 0 then return -2 end": "Python reads a no",
+    "leaderboard_standing: return { size, -2, row[2] or '' }": "Python reads the score alone",
+    "leaderboard_standing: if not score then return { size, -2, '' } end": "Python reads a no",
+    "periodic_archive: if server_us() <= stop then return -1 end": "but for one microsecond",
+    "periodic_archive: if server_us() < stop then return -2 end": "Python reads a no",
+    "periodic_archive: return #page / 3": "Python reads that the period has ended, and no more",
+    "periodic_put: if start > 0 and (now <= start or now >= stop) then return { -2, now } end": (
+        "but for one microsecond"
+    ),
+    "periodic_put: if start > 0 and (now < start or now > stop) then return { -2, now } end": (
+        "but for one microsecond"
+    ),
+    "periodic_put: if start > 1 and (now < start or now >= stop) then return { -2, now } end": (
+        "only what has no beginning begins then"
+    ),
+    "periodic_put: if ends > 1 and redis.call('PTTL', KEYS[at]) == -1 "
+    "then redis.call('PEXPIREAT', KEYS[at], ends) end": "no period ends in the first milliseconds of 1970",
     "feed_leave: if redis.call('HGET', followers, name) ~= token then return 1 end": "Python does not read it",
     "feed_settle: if redis.call('HGET', following, name) ~= token then return 1 end": "Python does not read it",
     "feed_bring: return 2": "Python reads a yes",
