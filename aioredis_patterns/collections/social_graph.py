@@ -9,9 +9,11 @@ Cost: one round trip; suggestions two.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, final
 
+from aioredis_patterns._core.commands import Command
 from aioredis_patterns._core.keys import PREFIX, Keys, check_part
 from aioredis_patterns._core.members import member_text
 from aioredis_patterns._core.scripts import Script
@@ -26,6 +28,8 @@ _FOLLOW: Final = Script(__package__, "social_graph_follow", keys=2)
 _LOOK: Final = Script(__package__, "social_graph_look", repeatable=True)
 _SUGGEST: Final = Script(__package__, "social_graph_suggest", repeatable=True)
 
+_IS_MEMBER: Final = Command("SISMEMBER", repeatable=True)
+
 _PART: Final = 1000
 _ASKED: Final = 100
 _MOST: Final = 2**53
@@ -34,7 +38,7 @@ _LAST: Final = 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """A part of somebody's neighbours.
+    """A part of somebody's neighbours, whom a loop over it gives.
 
     Args:
         people: Who.
@@ -48,6 +52,9 @@ class Neighbours:
     people: list[str]
     cursor: int
     count: int
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.people)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +91,8 @@ class SocialGraph:
         >>> graph = SocialGraph(redis, "people")
         >>> await graph.follow("ada", "bob"), await graph.follow("bob", "cy")
         (True, True)
-        >>> (await graph.followers("bob")).people
-        ['ada']
+        >>> await graph.follows("ada", "bob"), (await graph.followers("bob")).people
+        (True, ['ada'])
         >>> [found.member for found in await graph.suggestions("ada")]
         ['cy']
     """
@@ -111,6 +118,10 @@ class SocialGraph:
     async def unfollow(self, one: KeyPart, other: KeyPart) -> bool:
         """Have one not follow another any more; whether they did."""
         return await self._set(one, other, 0)
+
+    async def follows(self, one: KeyPart, other: KeyPart) -> bool:
+        """Whether one follows another, however many they follow."""
+        return bool(await _IS_MEMBER(self._redis, self._following(one), member_text(other)))
 
     async def following(self, one: KeyPart, *, cursor: int = 0, count: int = _PART) -> Neighbours:
         """Whom somebody follows, about so many at a time."""

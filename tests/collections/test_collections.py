@@ -118,10 +118,16 @@ async def test_a_graph_has_both_directions(redis: Redis, name: str) -> None:
         False,
         True,
     ]
-    assert (await graph.followers("b")).people == ["a", "c"]
+    assert (await graph.followers("b")).people == list(await graph.followers("b")) == ["a", "c"]
+    assert [await graph.follows("a", "b"), await graph.follows("b", "a"), await graph.follows("a", "a")] == [
+        True,
+        False,
+        False,
+    ]
     assert (await graph.following("a")).people == ["b"]
     assert [await graph.unfollow("a", "b"), await graph.unfollow("a", "b")] == [True, False]
     assert ((await graph.followers("b")).count, (await graph.following("a")).count) == (1, 0)
+    assert not await graph.follows("a", "b")
     with pytest.raises(ValueError, match="themselves"):
         await graph.follow("a", "a")
 

@@ -323,6 +323,8 @@ def seen(what: str, one: str, *people: str) -> Call:
         ([FOLLOWS, replace(LEAVES, result=False)], 1),
         ([FOLLOWS, unknown(LEAVES), replace(LEAVES, result=False, begun=3.0, ended=3.0)], 0),
         ([replace(FOLLOWS, result=False)], 1),
+        ([FOLLOWS, done("follows", "graph", "ada", "bob", at=3.0, result=True)], 0),
+        ([FOLLOWS, done("follows", "graph", "ada", "bob", at=3.0, result=False)], 1),
         ([FOLLOWS, seen("mutual", "ada")], 0),
         ([FOLLOWS, seen("mutual", "ada", "bob")], 1),
         ([done("follow", "graph", one, "cy", at=1.0, result=True) for one in ("ada", "bob")], 0),

@@ -117,10 +117,10 @@ class Following:
 
     async def act(self, redis: Redis, name: str, diary: Diary, rng: random.Random) -> None:
         graph, (one, other) = SocialGraph(redis, name), rng.sample(PEOPLE, 2)
-        what = rng.choices(("follow", "unfollow", "following", "followers", "mutual"), (6, 4, 3, 3, 3))[0]
+        what = rng.choices(("follow", "unfollow", "follows", "following", "followers", "mutual"), (6, 4, 2, 3, 3, 3))[0]
         with diary.call("SocialGraph", what, name, one, other) as call:
             match what:
-                case "follow" | "unfollow":
+                case "follow" | "unfollow" | "follows":
                     call.result = await getattr(graph, what)(one, other)
                 case "mutual":
                     call.result = await graph.mutual(one, other)
@@ -133,8 +133,8 @@ class Following:
 
     def told(self, call: Call) -> Iterator[Told]:
         _, one, other = call.arguments
-        if call.operation.endswith("follow"):
-            yield Told(call.result == (call.operation == "unfollow"), [(one, other)])
+        if isinstance(call.result, bool):  # as to `follow`, that it is new is that it was not so
+            yield Told(call.result == (call.operation != "follow"), [(one, other)])
             return
         for whom in PEOPLE:
             ties = {
