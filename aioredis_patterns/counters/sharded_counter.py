@@ -80,5 +80,9 @@ class ShardedCounter:
         return sum(await asyncio.gather(*(read(self._redis, shard) for shard in self._shards)))
 
     async def reset(self) -> int:
-        """Begin anew; the sum of what was there. No addition is lost between the two."""
+        """Begin anew; the sum of what was there. No addition is lost between the two.
+
+        Raises:
+            OutcomeUnknownError: The reply of a shard was lost; what any of them had may be gone.
+        """
         return sum(await asyncio.gather(*(take(self._redis, shard) for shard in self._shards)))

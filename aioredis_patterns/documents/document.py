@@ -130,6 +130,8 @@ class Document:
     async def compare_and_set(self, key: KeyPart, old: Any, new: Any) -> bool:
         """Store a document if the one that is there equals the old one, and keep the expiry; else answer False.
 
+        Equal is what Python calls so: 1 and True are.
+
         Args:
             key: Of the document.
             old: What must be there; None for nothing.
