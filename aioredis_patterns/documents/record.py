@@ -104,6 +104,7 @@ class Record(Generic[T]):
         """Store a whole record in the place of what there was.
 
         Raises:
+            TypeError: The value is of another type, or holds more than its type's fields.
             CodecError: A field's value is not of its type.
             OutcomeUnknownError: The reply was lost; it may have been stored.
         """

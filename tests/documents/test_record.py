@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -49,6 +49,16 @@ class Account(BaseModel):
     age: int | None = Field(default=None, ge=0)
     logins: int = Field(default_factory=lambda: 5)
     tags: list[str] = Field(default_factory=list)
+
+
+class Aliased(BaseModel):
+    """Somebody whose fields have other names for those who make one."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(validation_alias=AliasChoices("n", "fullName"))
+    town: str = Field("", validation_alias=AliasPath("home", 0), serialization_alias="city")
+    others: list[Account] = Field(default=[], alias="theirs")
 
 
 ADA = Profile("Ada", None, 1, 0.5, ["a", "{b}"], b"\xff\0", [1], datetime(2026, 1, 1, tzinfo=UTC))
@@ -98,6 +108,17 @@ async def test_models_are_records_too(redis: Redis, name: str) -> None:
             await accounts.update("ada", **change)
     await redis.hdel(f"arp:{{{name}|ada}}:record", "logins")
     assert await accounts.increment("ada", "logins") == 6
+
+
+async def test_aliases_are_for_those_who_make_a_model(redis: Redis, name: str) -> None:
+    """A model comes back whatever aliases its fields have, and one with more fields than its type has is refused."""
+    people = Record(redis, name, Aliased)
+    ada = Aliased(n="Ada", home=["London"], theirs=[Account(fullName="Bob")])
+    await people.set("ada", ada)
+    assert await people.update("ada", name="Ada L.")
+    assert await people.get("ada") == ada.model_copy(update={"name": "Ada L."})
+    with pytest.raises(TypeError, match="no field 'more'"):
+        await people.set("ada", Aliased(n="Ada", more=1))
 
 
 async def test_a_change_writes_what_it_names(redis: Redis, name: str, users: Record[Profile]) -> None:

@@ -80,6 +80,8 @@ async def test_ranks_of_each_mode(redis: Redis, name: str, mode: Any, ties: Any,
     assert [await board.rank(row.member) for row in rows] == ranks
     await board.remove("ada")
     assert [row.rank for row in await board.top(10)] == [rank - 1 for rank in ranks[1:]]
+    await board.remove("cy")
+    assert [row.rank for row in await board.top(10)] == [await board.rank("bob"), await board.rank("dee")] == [1, 2]
 
 
 async def test_who_came_first_stays_ahead(redis: Redis, name: str) -> None:
