@@ -1,4 +1,4 @@
-"""That the judges of caches, feeds, requests, flags, collections, ties, counts, failovers and ends find what must not."""
+"""That the judges of caches, feeds, requests, flags, sets, ties, counts, failovers and ends find what must not be."""
 
 from __future__ import annotations
 
