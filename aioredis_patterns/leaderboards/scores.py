@@ -53,16 +53,16 @@ def score_text(score: float, what: str = "score") -> str:
     return repr(score + 0.0)  # -0.0 is 0.0 then, which it equals
 
 
-def check_count(count: Any, what: str = "count", least: int = 1) -> int:
-    """A number of rows.
+def check_count(count: Any, what: str = "count", least: int = 1, most: int = _EXACT) -> int:
+    """A number of rows or of periods.
 
     Raises:
         TypeError, ValueError: It is none.
     """
     if isinstance(count, bool) or not isinstance(count, int):
         raise TypeError(f"{what} must be an int, not {count!r:.80}")
-    if not least <= count <= _EXACT:
-        raise ValueError(f"{what} must be at least {least}, not {count}")
+    if not least <= count <= most:
+        raise ValueError(f"{what} must be from {least} to {most}, not {count}")
     return count
 
 

@@ -165,6 +165,15 @@ def test_nonsense_is_refused(nonsense: Any) -> None:
         PeriodicLeaderboard(Redis(), "game", periods=("daily",)).board("weekly")
 
 
+@pytest.mark.parametrize("previous", [-1, 10_000_000, 1.5, True, None])
+def test_boards_that_cannot_be_kept_are_not_looked_for(previous: Any) -> None:
+    """How many periods ago is a whole number, of which so many can have been kept."""
+    game = PeriodicLeaderboard(Redis(), "game")
+    with pytest.raises((ValueError, TypeError), match="previous must be"):
+        game.board("daily", previous=previous)
+    assert game.board("daily", previous=3653).name == "game"
+
+
 async def test_all_boards_agree_after_a_crowd(redis: Redis, name: str) -> None:
     """However many write at one time, the sums of all periods are the same."""
     game = PeriodicLeaderboard(redis, name, periods=("daily", "weekly", "all"), tz="UTC")
