@@ -38,4 +38,4 @@ def check_whole(number: Any, what: str, least: int, most: int) -> int:
         raise TypeError(f"{what} must be an int, not {number!r:.80}")
     if not least <= number <= most:
         raise ValueError(f"{what} must be from {least} to {most}, not {number}")
-    return number
+    return int(number)

@@ -157,9 +157,8 @@ class SocialGraph:
         return bool(await _FOLLOW(self._redis, self._following(one), self._followers(other), *names, follows))
 
     async def _look(self, key: str, cursor: int, count: int) -> Neighbours:
-        check_whole(cursor, "cursor", 0, _LAST)
-        check_whole(count, "count", 1, _MOST)
-        following, size, found = await _LOOK(self._redis, key, cursor, count)
+        start, most = check_whole(cursor, "cursor", 0, _LAST), check_whole(count, "count", 1, _MOST)
+        following, size, found = await _LOOK(self._redis, key, start, most)
         return Neighbours(sorted(stored_texts(found)), int(following), size)
 
     def _following(self, one: KeyPart) -> str:

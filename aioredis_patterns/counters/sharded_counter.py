@@ -53,7 +53,8 @@ class ShardedCounter:
     def __init__(
         self, redis: AnyRedis, name: str, *, shards: int = 16, ttl: Seconds | None = None, prefix: str = PREFIX
     ) -> None:
-        if not 1 <= whole(shards, "shards") <= _MOST:
+        shards = whole(shards, "shards")
+        if not 1 <= shards <= _MOST:
             raise ValueError(f"shards must be from 1 to {_MOST}, not {shards!r}")
         self.name = name
         self._redis = redis

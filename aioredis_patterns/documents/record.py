@@ -229,4 +229,4 @@ def _step(field: Field, by: Any) -> str:
         raise TypeError(f"by must be {field.number.__name__} as field {field.name!r} is, not {by!r:.80}")
     if not isfinite(by) or abs(by) > _EXACT:
         raise ValueError(f"by must be within 2**53, not {by!r}")
-    return repr(by)
+    return repr(int(by) if isinstance(by, int) else float(by))

@@ -47,10 +47,10 @@ def score_text(score: float, what: str = "score") -> str:
     if isinstance(score, int):
         if abs(score) > _EXACT:
             raise ValueError(f"{what} must be within 2**53, where every integer is exact, not {score}")
-        return str(score)
+        return str(int(score))
     if not math.isfinite(score):
         raise ValueError(f"{what} must be finite, not {score!r}")
-    return repr(score + 0.0)  # -0.0 is 0.0 then, which it equals
+    return repr(float(score) + 0.0)  # -0.0 is 0.0 then, which it equals
 
 
 def check_count(count: Any, what: str = "count", least: int = 1, most: int = _EXACT) -> int:
@@ -63,7 +63,7 @@ def check_count(count: Any, what: str = "count", least: int = 1, most: int = _EX
         raise TypeError(f"{what} must be an int, not {count!r:.80}")
     if not least <= count <= most:
         raise ValueError(f"{what} must be from {least} to {most}, not {count}")
-    return count
+    return int(count)
 
 
 def member_texts(members: Iterable[KeyPart]) -> list[str]:

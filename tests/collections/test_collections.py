@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -195,6 +196,23 @@ async def test_what_is_no_count_is_refused(pipelined: Redis, name: str, count: A
     ):
         with pytest.raises((ValueError, TypeError), match="must be"):
             await call()
+
+
+class Part(int, Enum):
+    """A number with a name, by which it prints."""
+
+    FEW = 2
+
+
+async def test_a_count_of_another_class_is_its_value(redis: Redis, name: str) -> None:
+    """How many are asked for is what it is worth, whatever its class prints it as."""
+    seen, graph = UniqueSet(redis, name), SocialGraph(redis, name)
+    await seen.add("ada", "bob", "cy")
+    await graph.follow("ada", "bob")
+    await graph.follow("bob", "cy")
+    assert len(await seen.sample(Part.FEW)) == 2
+    assert (await graph.following("ada", count=Part.FEW)).people == ["bob"]
+    assert [found.member for found in await graph.suggestions("ada", Part.FEW)] == ["cy"]
 
 
 async def test_collections_work_in_a_cluster() -> None:

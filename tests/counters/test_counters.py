@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -23,6 +24,21 @@ async def test_a_counter_counts(redis: Redis, name: str) -> None:
     assert [await counter.get(), await counter.increment(), await counter.increment(by=5)] == [0, 1, 6]
     assert [await counter.decrement(by=7), await counter.increment("other")] == [-1, 1]
     assert [await counter.reset(), await counter.get(), await counter.get("other")] == [-1, 0, 1]
+
+
+class Step(int, Enum):
+    """A number with a name, by which it prints."""
+
+    LARGE = 3
+
+
+async def test_a_number_of_another_class_is_its_value(redis: Redis, name: str) -> None:
+    """What is added, a bound and the number of shards are what they are worth, whatever their class prints them as."""
+    counter = Counter(redis, name, maximum=Step.LARGE)
+    assert [await counter.increment(by=Step.LARGE), await counter.increment()] == [3, None]
+    hits = ShardedCounter(redis, name, shards=Step.LARGE)
+    await hits.increment(by=Step.LARGE)
+    assert await hits.get() == 3
 
 
 async def test_bounds_hold_in_a_crowd(redis: Redis, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -179,6 +180,26 @@ async def test_counters_count(redis: Redis, name: str, users: Record[Profile]) -
     with pytest.raises(ResponseError):
         await users.increment("ada", "logins")
     assert await users.get("ada") == replace(ADA, logins=2**63 - 1, score=1.75)
+
+
+class Measured(float):
+    """A number that prints as a call, as those of numpy do."""
+
+    def __repr__(self) -> str:
+        return f"measured({float(self)})"
+
+
+class Step(int, Enum):
+    """A number with a name, by which it prints."""
+
+    LARGE = 3
+
+
+async def test_a_number_of_another_class_is_its_value(users: Record[Profile]) -> None:
+    """What is added is what it is worth, whatever its class prints it as."""
+    await users.set("ada", ADA)
+    assert await users.increment("ada", "score", Measured(1.5)) == ADA.score + 1.5
+    assert await users.increment("ada", "logins", Step.LARGE) == ADA.logins + 3
 
 
 async def test_a_change_by_what_there_is_loses_nothing(users: Record[Profile]) -> None:

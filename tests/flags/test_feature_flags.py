@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -107,6 +108,26 @@ async def test_the_first_rule_that_fits_decides(flags: FeatureFlags) -> None:
     assert await said("ann", "cy") == [True, False]
     await flags.set("ui", killed=True)
     assert await said("ann", "bob") == [False, False]
+
+
+class Role(str, Enum):  # noqa: UP042  # a StrEnum prints as its value
+    """A text with a name, by which it prints."""
+
+    STAFF = "staff"
+
+
+async def test_a_text_of_another_class_is_its_value(redis: Redis, name: str, flags: FeatureFlags) -> None:
+    """A user or a group is the text that it holds, whatever its class prints it as, when it is set and when asked."""
+    await flags.set("listed", allow=[Role.STAFF])
+    await flags.set("grouped", groups=[Role.STAFF])
+    await flags.set("varied", percentage=100, variants={str(number): 1 for number in range(99)})
+    assert [await flags.enabled("listed", user) for user in (Role.STAFF, "staff")] == [True, True]
+    assert [await flags.enabled("grouped", "ann", groups=[group]) for group in (Role.STAFF, "staff")] == [True, True]
+    assert await flags.variant("varied", Role.STAFF) == await flags.variant("varied", "staff")
+    fresh = FeatureFlags(redis, name)
+    assert await fresh.enabled("listed", Role.STAFF)
+    await flags.grant("grouped", Role.STAFF)
+    assert ((await flags.audit(1))[0].users, await flags.enabled("grouped", "staff")) == (("staff",), True)
 
 
 async def test_nobody_and_unknown_flags_have_an_answer(flags: FeatureFlags) -> None:

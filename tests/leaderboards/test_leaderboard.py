@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -226,6 +227,31 @@ async def test_a_snapshot_stands_still(redis: Redis, name: str) -> None:
     assert await copy.among(SCORES) == before
     keys = [key async for key in redis.scan_iter(f"arp:{{{name}}}:*:copy:*")]
     assert [0 < await redis.ttl(key) <= 60 for key in keys] == [True] * 4
+
+
+class Level(int, Enum):
+    """A number with a name, by which it prints."""
+
+    HIGH = 3
+
+
+class Measured(float):
+    """A number that prints as a call, as those of numpy do."""
+
+    def __repr__(self) -> str:
+        return f"measured({float(self)})"
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize("ties", ["shared", "first"])
+async def test_a_number_of_another_class_is_its_value(redis: Redis, name: str, ties: Any) -> None:
+    """A score, a weight or a count is what it is worth, whatever its class prints it as."""
+    board = Leaderboard(redis, name, ties=ties, maxlen=Level.HIGH)
+    await board.set("ada", Measured(1.5))
+    assert [await board.increment("ada", Level.HIGH), await board.submit("ada", Measured(7.5))] == [4.5, True]
+    assert await board.merge([board], weights=[Measured(2.0)]) == 1
+    assert shown(await board.top(Level.HIGH)) == shown(await board.around("ada", Level.HIGH)) == [("ada", 15.0, 1)]
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf"), 2**53 + 1, "7", None, True])
