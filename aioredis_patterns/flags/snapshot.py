@@ -52,8 +52,9 @@ class Snapshot:
         flag = self.open.get(name)
         if flag is None or person.user in flag.deny:
             return False
-        if not all(other in self.flags and self.decide(other, person, above) for other in flag.requires):
-            return False
+        for other in flag.requires:
+            if other not in self.flags or not self.decide(other, person, above):
+                return False
         if person.user in flag.allow or not flag.groups.isdisjoint(person.groups):
             return True
         return self._granted(name, person.bits) or flag.covers(person.user)
