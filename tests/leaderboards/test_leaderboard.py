@@ -191,6 +191,15 @@ async def test_boards_are_merged(redis: Redis, name: str, ties: Any) -> None:
     assert [row.rank for row in rows] == [1, 1, 2]
 
 
+@pytest.mark.parametrize("ties", ["shared", "first"])
+async def test_a_merged_board_keeps_its_cap(redis: Redis, name: str, ties: Any) -> None:
+    """Of all whom a merge brings together the best are kept, as many as the board may have."""
+    best = Leaderboard(redis, f"{name}:best", ties=ties, rank_mode="dense", maxlen=1)
+    assert await best.merge([await filled(redis, name, ties=ties)]) == 1
+    assert shown(await best.top(9)) == [("ada", 30.0, 1)]
+    assert await redis.zcard(f"arp:{{{name}:best}}:levels") == 1
+
+
 @pytest.mark.parametrize("order", ["desc", "asc"])
 async def test_equals_keep_their_order_when_boards_are_merged(redis: Redis, name: str, order: Any) -> None:
     """Who was ahead of an equal on a board that is merged is ahead on the merged one too."""
