@@ -110,6 +110,13 @@ def storm(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Make a small mistake in a script, and look whether a test finds it; `-- --rooms flags --sample 20` is quick."""
+    install(session, "test")
+    session.run("python", "-m", "tests.lab.mutants", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
     install(session, "lint")
@@ -130,7 +137,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """The full counts, which take some hours: models, storms, strange names and payloads, hostile bytes, a soak."""
+    """The full counts, which take some hours: models, storms, strange inputs, hostile bytes, mutants, a soak."""
     install(session, "test")
     models = [f"tests/{room}" for room in MODELS]
     session.run("pytest", *models, "--hypothesis-profile=nightly", "--timeout=3600", *PARALLEL)
@@ -143,6 +150,7 @@ def nightly(session: nox.Session) -> None:
         session.run("python", "-m", "tests.storm.queues", "--messages", "20000", "--kills", "100", "--kind", kind)
     session.run("python", "-m", "tests.lab.fuzz", "--count", "100000")
     session.run("python", "-m", "tests.lab.hostile", "--times", "60")
+    session.run("python", "-m", "tests.lab.mutants")
     session.run("python", "-m", "tests.lab.soak", "--minutes", "20")
 
 

@@ -173,7 +173,11 @@ class CodecError(PatternError):
 
 
 class TransportError(PatternError):
-    """Raised when a client is used in a way that cannot work: the wrong kind, a closed one, a forked one."""
+    """Raised when a client is used in a way that cannot work.
+
+    It is of the wrong kind, has too many blocking reads under way, is asked for a command that no node of its cluster
+    can answer, or holds one connection that belongs to another event loop.
+    """
 
 
 class ServerUnavailableError(PatternError):

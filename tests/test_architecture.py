@@ -62,10 +62,13 @@ LONG = {
 
 OPTIONS = {
     ("documents/record.py", "update"): "the fields of the user's own type",
+    ("client/cluster_subscriber.py", "execute_command"): "redis-py's own signature",
+    ("client/cluster_subscriber.py", "ssubscribe"): "redis-py's own signature",
     ("client/connect.py", "connect"): "redis-py's own options",
     ("client/pipeline.py", "immediate_execute_command"): "redis-py's own signature",
     ("client/pipelined.py", "__init__"): "redis-py's own options",
     ("client/pipelined.py", "execute_command"): "redis-py's own signature",
+    ("client/pipelined.py", "from_url"): "redis-py's own options",
     ("client/pipelined_cluster.py", "__init__"): "redis-py's own options",
     ("client/pipelined_cluster.py", "execute_command"): "redis-py's own signature",
     ("client/pipelined_cluster.py", "pubsub"): "redis-py's own signature",

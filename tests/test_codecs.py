@@ -93,6 +93,11 @@ class Point(NamedTuple):
     y: float
 
 
+class Place(NamedTuple):
+    name: str
+    height: int = 0
+
+
 class Struct(msgspec.Struct):
     name: str
     age: int = 0
@@ -102,6 +107,17 @@ class Model(pydantic.BaseModel):
     name: str
     age: int = 0
     price: Decimal = Decimal("1.10")
+
+
+class Aliased(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", serialize_by_alias=True)
+    name: str = pydantic.Field(alias="fullName")
+    age: int = pydantic.Field(0, validation_alias=pydantic.AliasChoices("years", "age_in_years"))
+    town: str = pydantic.Field("", validation_alias=pydantic.AliasPath("home", 0), serialization_alias="city")
+    within: list[Aliased] = pydantic.Field(default=[], alias="theirs")
+
+
+ALIASED = Aliased(fullName="Ada", years=36, home=["London"], theirs=[Aliased(fullName="Bob")])
 
 
 @pydantic.dataclasses.dataclass
@@ -115,6 +131,13 @@ class Holder:
 
     model: Model
     models: list[Model] = field(default_factory=list)
+
+
+@dataclass
+class AliasedHolder:
+    """A dataclass with a model inside whose fields have other names elsewhere."""
+
+    model: Aliased
 
 
 class Unknown:
@@ -432,6 +455,8 @@ def test_durations_are_exact(value: timedelta) -> None:
         (Model | None, None),
         (dict[str, list[Model]], {"a": [Model(name="Ada")]}),
         (CheckedPoint, CheckedPoint(5)),
+        (Aliased, ALIASED),
+        (dict[str, list[Aliased]], {"a": [ALIASED]}),
         (User, User("Ada", 36)),
         (bytes, b"\xff"),
         (Any, {1: b"\xff"}),
@@ -450,6 +475,13 @@ def test_bytes_are_stored_raw_and_any_is_tagged() -> None:
     assert codec_for(bytes).encode(b"\xff") == b"\xff"
     for anything in (Any, object):
         assert isinstance(codec_for(anything), Json)
+
+
+@any_engine
+def test_a_model_in_a_dataclass_is_read_by_its_own_names(engine: str) -> None:
+    """Whatever a model's fields are called elsewhere, it comes back from the inside of another value."""
+    codec = typed(engine, AliasedHolder)
+    assert codec.decode(codec.encode(AliasedHolder(ALIASED))) == AliasedHolder(ALIASED)
 
 
 @pytest.mark.parametrize("type_", [Model, Holder])
@@ -514,6 +546,8 @@ WRONG: list[tuple[Any, bytes]] = [
     (Movie, b"{}"),
     (Movie, b'{"title":1}'),
     (Point, b"[1]"),
+    (Place, b"[]"),
+    (Place, b'["Ulm",478,1]'),
     (Page[int], b'{"items":["x"]}'),
     (Holder, b'{"model":{"age":"x"}}'),
     (Node, b'{"value":1,"children":[' * 20_000),
@@ -536,6 +570,7 @@ def test_schemas_may_grow(engine: str) -> None:
     codec = typed(engine, Address)
     assert codec.decode(b'{"city":"Ulm","gone":[1]}') == Address("Ulm", "")
     assert typed(engine, Movie).decode(b'{"title":"M","gone":1}') == {"title": "M"}
+    assert typed(engine, Place).decode(b'["Ulm"]') == Place("Ulm")
 
 
 @any_engine

@@ -1,4 +1,7 @@
-"""Pydantic models in JSON: recognised by their attributes, so pydantic is imported only where a model is used."""
+"""Pydantic models in JSON: recognised by their attributes, so pydantic is imported only where a model is used.
+
+They are written and read by the names of their fields: an alias may be one for reading alone, or for writing alone.
+"""
 
 from __future__ import annotations
 
@@ -25,26 +28,26 @@ def typed(type_: Any) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
     from pydantic import TypeAdapter  # noqa: PLC0415 - only who uses a model has it installed
 
     adapter = TypeAdapter[Any](type_)
-    return partial(_dumps, adapter), adapter.validate_json
+    return partial(_dumps, adapter), partial(adapter.validate_json, by_name=True)
 
 
 def _dumps(adapter: Any, value: Any) -> bytes:
-    data: bytes = adapter.dump_json(value)
+    data: bytes = adapter.dump_json(value, by_alias=False)
     # A NaN is written as null, which would come back as None or not at all.
     if data.find(b"null") >= 0:
-        dumps(adapter.dump_python(value, mode="json"), allow_nan=False)
+        dumps(adapter.dump_python(value, mode="json", by_alias=False), allow_nan=False)
     return data
 
 
 def dump_model(value: Any) -> Any:
     """A model that is found inside a value of another kind, in JSON's own types."""
     if is_model(type(value)) and hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
+        return value.model_dump(mode="json", by_alias=False)
     raise TypeError(f"no JSON form is known for {type(value).__qualname__}")
 
 
 def load_model(type_: Any, value: Any) -> Any:
     """The model inside a value of another kind."""
     if is_model(type_):
-        return type_.model_validate(value)
+        return type_.model_validate(value, by_name=True)
     raise TypeError(f"no JSON form is known for {type_!r}")

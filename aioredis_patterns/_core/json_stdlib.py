@@ -270,7 +270,7 @@ def _substituted(hint: Any, given: dict[Any, Any]) -> Any:
 def _named_tuple_loader(make: Any, known: dict[Any, Table]) -> Load:
     hints = get_type_hints(make)
     tables = [_table(hints.get(name, Any), known) for name in make._fields]
-    return lambda items: make(*_load_each(tables, items))
+    return lambda items: make(*_load_each(tables[: len(items)], items))  # what is missing takes its default
 
 
 def _tuple_loader(args: tuple[Any, ...], known: dict[Any, Table]) -> Load:

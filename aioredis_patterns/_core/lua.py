@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
-__all__ = ("KNOWN", "Source", "new_source", "read_source")
+__all__ = ("KNOWN", "Source", "code_of", "new_source", "read_source")
 
 _COMMENT: Final = re.compile(rb"^ *--.*\n", re.MULTILINE)
 
@@ -37,9 +37,14 @@ def read_source(package: str, name: str, fragments: tuple[str, ...] = (), calls:
         shared[i] = b"function calls.%s(KEYS, ARGV)\n%send\n" % (part.encode(), shared[i])
     if calls:
         shared.insert(len(fragments), b"local calls = {}\n")
-    source = new_source(name, _COMMENT.sub(b"", b"\n".join(shared)))
+    source = new_source(name, code_of(b"\n".join(shared)))
     KNOWN[source.sha] = source
     return source
+
+
+def code_of(text: bytes) -> bytes:
+    """Lua without the lines that are comments."""
+    return _COMMENT.sub(b"", text)
 
 
 def new_source(name: str, text: bytes) -> Source:

@@ -15,6 +15,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from aioredis_patterns.errors import TransportError
 from aioredis_patterns.types import AnyRedis
 
+from .apart import keep_sentinels_apart
 from .cluster import ClusterLink
 from .link import DEADLINE, Link
 
@@ -33,9 +34,6 @@ def link_of(redis: AnyRedis) -> Link:
     link: Link | None = getattr(redis, _ATTRIBUTE, None)
     if link is not None and link.home.here():
         return link
-    if not isinstance(redis, Redis | RedisCluster):
-        kind = f"{type(redis).__module__}.{type(redis).__qualname__}"
-        raise TransportError(f"a client of redis.asyncio is needed (Redis, RedisCluster, connect()), not {kind}")
     link = _links(redis).get(asyncio.get_running_loop())
     if link is None:
         link = _attach(redis)
@@ -44,7 +42,11 @@ def link_of(redis: AnyRedis) -> Link:
 
 
 def is_cluster(redis: AnyRedis) -> bool:
-    """Whether the keys of this client are spread over the nodes of a cluster."""
+    """Whether the keys of this client are spread over the nodes of a cluster.
+
+    Raises:
+        TransportError: This is not an asyncio client of redis-py.
+    """
     return isinstance(_owner(redis), RedisCluster)
 
 
@@ -59,6 +61,9 @@ def _owner(redis: AnyRedis) -> ConnectionPool | RedisCluster:
     """What the links of a client belong to: its pool; a cluster client of redis-py's is a pool of its own."""
     if isinstance(redis, RedisCluster):
         return redis
+    if not isinstance(redis, Redis):
+        kind = f"{type(redis).__module__}.{type(redis).__qualname__}"
+        raise TransportError(f"a client of redis.asyncio is needed (Redis, RedisCluster, connect()), not {kind}")
     cluster: RedisCluster | None = getattr(redis, "cluster_client", None)
     return redis.connection_pool if cluster is None else cluster
 
@@ -109,6 +114,7 @@ def _close_together(owner: ConnectionPool | RedisCluster, links: dict[asyncio.Ab
 
         owner.aclose = retire_and_close  # type: ignore[method-assign]
     else:
+        keep_sentinels_apart(owner)
         disconnect = owner.disconnect
 
         async def disconnect_all(inuse_connections: bool = True) -> None:

@@ -182,7 +182,7 @@ class BlockingReads:
             raise
         except (Unanswered, TimeoutError) as error:
             self._close(line)
-            raise OutcomeUnknownError(name, str(error) or f"no reply within {patience} s") from error
+            raise OutcomeUnknownError(name, str(error) or f"no reply within {patience:g} s") from error
         except BaseException:
             self._close(line)
             raise

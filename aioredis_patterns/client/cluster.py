@@ -28,7 +28,6 @@ from redis.exceptions import (
     MovedError,
     NoScriptError,
     ReadOnlyError,
-    RedisError,
     TryAgainError,
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -275,17 +274,18 @@ class ClusterLink(Link):
         return node is not None and any(lane.stuck and lane.last_error is not None for lane in node.all)
 
     async def _ask(self, address: Address) -> list[_Shard]:
-        connection = plain(self.connection_to(address))
-        answer: Any = []
+        """What a node answers; nothing where it cannot be asked, which the lanes find out too, and tell."""
         try:
-            async with asyncio.timeout(min(self.deadline, _PATIENCE)):
-                await connection.connect()
-                await connection.send_command("CLUSTER", "SLOTS")
-                answer = await connection.read_response(disable_decoding=True)
-        except (RedisError, OSError, AttributeError, TypeError):
-            pass  # the last two are what asyncio streams raise when the peer closes during a write
-        finally:
-            await connection.disconnect(nowait=True)
+            connection = plain(self.connection_to(address))
+            try:
+                async with asyncio.timeout(min(self.deadline, _PATIENCE)):
+                    await connection.connect()
+                    await connection.send_command("CLUSTER", "SLOTS")
+                    answer: Any = await connection.read_response(disable_decoding=True)
+            finally:
+                await connection.disconnect(nowait=True)
+        except Exception:  # noqa: BLE001 - redis-py's, the streams', or what a user's part of the handshake raises
+            return []
         return self._shards(answer, address)
 
     def _shards(self, answer: list[list[Any]], asked: Address) -> list[_Shard]:

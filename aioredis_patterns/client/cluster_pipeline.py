@@ -14,6 +14,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns.errors import OutcomeUnknownError
 
+from .apart import keep_nodes_apart
+
 __all__ = ("OnceClusterPipeline",)
 
 _TRANSACTIONS: Final = "transaction" in inspect.signature(ClusterPipeline.__init__).parameters
@@ -45,6 +47,7 @@ class OnceClusterPipeline(ClusterPipeline):
             redis.exceptions.RedisClusterException: No node could be reached.
         """
         reached = False
+        keep_nodes_apart(self._cluster)
         try:
             async with asyncio.timeout(self.deadline):
                 await self._cluster.initialize()

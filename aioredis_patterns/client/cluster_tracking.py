@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any, Protocol, final
 
-from aioredis_patterns.errors import TransportError
+from redis.exceptions import ClusterError
 
 from .cluster_blocking import Address, Owners, at_owner
 from .lane import SWEEP
@@ -51,7 +51,8 @@ class ClusterTracking:
         """Send a packed command that reads to the owner of this key; the node remembers the keys it touched.
 
         Raises:
-            TransportError: The node does not tell this client of changes, or the key is on its way to another.
+            TransportError: The node does not tell this client of changes.
+            redis.exceptions.ClusterError: The key is on its way to another node.
             redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: There was no reply within the deadline.
         """
         loop = self._nodes.loop
@@ -59,7 +60,7 @@ class ClusterTracking:
 
         def attempt(address: Address, asking: bool) -> Awaitable[Any]:
             if asking:  # what follows ASKING is allowed, what follows CLIENT CACHING is tracked: it cannot be both
-                raise TransportError("the key is on its way to another node, so no copy can be kept of a read")
+                raise ClusterError("the key is on its way to another node, so no copy can be kept of a read")
             left = max(round(expires - loop.time(), 2), SWEEP)
             return self._nodes.tracking_at(address, self.tell).read(packed, left)
 

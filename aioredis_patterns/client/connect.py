@@ -109,10 +109,10 @@ def _standalone(parts: re.Match[str], ours: _Ours, options: dict[str, Any]) -> P
 
 
 def _cluster(parts: re.Match[str], ours: _Ours, options: dict[str, Any]) -> PipelinedRedis:
-    if _database(parts["path"] or ""):
-        raise ValueError(f"a cluster has database 0 alone, not {parts['path']!r}")
     nodes = [_address(host, _DEFAULT_PORT) for host in _hosts(parts)]
     shared = _options_of(parts, "", "")
+    if database := _database(parts["path"] or "") or shared.get("db"):
+        raise ValueError(f"a cluster has database 0 alone, not {database}")
     if shared.pop("connection_class", None) is SSLConnection:
         shared["ssl"] = True
     return PipelinedCluster(nodes, **ours, **(careful_options() | options | shared))

@@ -16,6 +16,7 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns.events import Reconnected, emit
 from aioredis_patterns.types import EventHook
@@ -90,7 +91,7 @@ class Dialer:
 
         Raises:
             AuthenticationError, ResponseError: The server refuses this client for good, or did a moment ago.
-            Exception: What the user's own part of the handshake raised.
+            Exception: What the user's own part of the handshake raised, or an option that redis-py does not take.
         """
         pause = _FIRST_PAUSE
         if self.last_error is None:
@@ -98,8 +99,9 @@ class Dialer:
         while waited_for():
             self._check_refusal()
             self._attempts += 1
+            connection = plain(self._make(), self._protocol)  # an option that redis-py does not take is told at once
             try:
-                return await self._open(owner)
+                return await self._open(connection, owner)
             except Exception as error:
                 self.last_error = error
                 if _for_good(error):
@@ -123,8 +125,7 @@ class Dialer:
         self._refused_for = min(self._refused_for * 2, _LONGEST_PAUSE)
         self._again_at = time.monotonic() + self._refused_for * random.uniform(0.5, 1)
 
-    async def _open(self, owner: Owner) -> Wire:
-        connection = plain(self._make(), self._protocol)
+    async def _open(self, connection: AbstractConnection, owner: Owner) -> Wire:
         try:
             async with asyncio.timeout(self._timeout):
                 await connection.connect()
@@ -133,8 +134,10 @@ class Dialer:
                 if self._preloads:
                     await preload(connection)
             wire = Wire(connection, owner, self._encoding, self._errors)
-        except BaseException:
+        except BaseException as error:
             await connection.disconnect(nowait=True)
+            if isinstance(error, TimeoutError):
+                raise RedisTimeoutError(f"no connection within {self._timeout:g} s") from error
             raise
         self.last_error = self._refusal = None
         self._refused_for = _FIRST_PAUSE

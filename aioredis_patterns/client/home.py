@@ -34,6 +34,11 @@ class Home:
         """
         return self._thread == get_ident() and self.loop.is_running()
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing runs there ever again, in this process."""
+        return self._thread == 0 or self.loop.is_closed()
+
     def leave(self) -> None:
         """Nothing runs here any more."""
         self._thread = 0

@@ -275,8 +275,8 @@ class Lane:
             self.loop.call_later(SWEEP, self._sweep)
 
     def _expire(self, batch: Batch) -> None:
-        where = "not sent" if batch.wire is None else "no reply"
-        batch.fail(f"{where} within {batch.deadline:g} s", expired=True)
+        limit = "the time that was left" if batch.whole else f"{batch.deadline:g} s"
+        batch.fail(f"{'not sent' if batch.wire is None else 'no reply'} within {limit}", expired=True)
 
     # The connection --------------------------------------------------------------------------------------------------
 

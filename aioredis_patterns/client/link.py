@@ -242,6 +242,8 @@ class Link:
 
 def verdict(error: Exception, lane: Lane, request: Request) -> Exception:
     """What the caller of a call is told that got no answer, or not before its deadline."""
+    if isinstance(error, NoScriptError):
+        return RedisTimeoutError(f"{request.name}: there was no time left to send its text")
     if not isinstance(error, Unanswered):
         return error
     if error.written and not request.repeatable:

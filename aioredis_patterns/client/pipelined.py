@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Self, cast
 
 from redis.asyncio import Redis
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 from aioredis_patterns._core.durations import deadline_seconds
 from aioredis_patterns.types import EventHook, Seconds
 
+from .apart import keep_apart
 from .attach import link_of
 from .lane import Lane
 from .link import DEADLINE, RECOVERABLE, Request
@@ -36,7 +37,8 @@ class PipelinedRedis(Redis):
     cancelled command costs no reconnect; nothing is ever sent twice behind the caller's back.
 
     Promise: a command that was not written yet waits for the reconnect; one that was written and lost its reply is
-    repeated only when it reads, and raises `OutcomeUnknownError` otherwise. Every call ends within its deadline.
+    repeated only when it reads, and raises `OutcomeUnknownError` otherwise. Every call ends within its deadline. Under
+    another event loop, and in a forked child, it opens connections of its own.
 
     Limit of the promise: `pipeline()`, `pubsub()`, `monitor()`, blocking reads and what changes a connection's state
     take a private connection of the pool, as in redis-py.
@@ -68,9 +70,30 @@ class PipelinedRedis(Redis):
     ) -> None:
         if redis_py_options.get("connection_pool") is None:
             redis_py_options = careful_options() | redis_py_options
+        super().__init__(**redis_py_options)
+        keep_apart(self.connection_pool)
+        self._settle(deadline, lanes, on_event)
+
+    @classmethod
+    def from_url(  # type: ignore[override]
+        cls,
+        url: str,
+        *,
+        deadline: Seconds = DEADLINE,
+        lanes: int = 1,
+        on_event: EventHook | None = None,
+        **redis_py_options: Any,
+    ) -> Self:
+        """As `redis.asyncio.Redis.from_url`; `connect` takes more forms of URL, and refuses a wrong one at once."""
+        redis = cast(Self, super().from_url(url, **(careful_options() | redis_py_options)))
+        redis._settle(deadline, lanes, on_event)
+        return redis
+
+    def _settle(self, deadline: Seconds, lanes: int, on_event: EventHook | None) -> None:
+        if not isinstance(lanes, int):
+            raise TypeError(f"lanes must be a whole number, not {lanes!r}")
         if lanes < 1:
             raise ValueError(f"lanes must be 1 or more, not {lanes!r}")
-        super().__init__(**redis_py_options)
         self.deadline = deadline_seconds(deadline)
         self.lanes = lanes
         self.on_event = on_event

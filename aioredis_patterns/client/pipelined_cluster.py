@@ -14,6 +14,7 @@ from redis.client import NEVER_DECODE
 from aioredis_patterns.errors import TransportError
 from aioredis_patterns.types import EventHook, Seconds
 
+from .apart import keep_apart, keep_nodes_apart
 from .attach import close_link, link_of
 from .cluster import ClusterLink, connection_options
 from .cluster_blocking import Address, at_owner
@@ -164,6 +165,7 @@ class PipelinedCluster(PipelinedRedis):
             # A read may block for longer than any timeout of the socket; deadlines end every call.
             ours = {**careful_options(), "host": host, "port": port, "socket_timeout": None}
             pool = self._pools[address] = ConnectionPool(connection_class=kind, **(user | ours))
+            keep_apart(pool)
         return pool
 
     def pipeline(  # type: ignore[override]
@@ -175,7 +177,13 @@ class PipelinedCluster(PipelinedRedis):
 
     def pubsub(self, **options: Any) -> Any:
         """A subscriber of redis-py's cluster client; before redis-py 8, of one node, which hears what any publishes."""
-        return getattr(self.cluster_client, "pubsub", super().pubsub)(**options)
+        if not hasattr(self.cluster_client, "pubsub"):
+            return super().pubsub(**options)
+        from .cluster_subscriber import ClusterSubscriber  # noqa: PLC0415
+
+        subscriber = ClusterSubscriber(self.cluster_client, **options)
+        subscriber.deadline = self.deadline
+        return subscriber
 
     def monitor(self) -> Monitor:
         """Not to be had from a cluster.
@@ -199,6 +207,7 @@ class PipelinedCluster(PipelinedRedis):
         await super().aclose(close_connection_pool)
         for pool in self._pools.values():
             await pool.disconnect()
+        keep_nodes_apart(self.cluster_client)
         await self.cluster_client.aclose()
 
 

@@ -18,8 +18,9 @@ from redis.exceptions import AuthenticationError, BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from aioredis_patterns.errors import OutcomeUnknownError
+from aioredis_patterns.errors import OutcomeUnknownError, TransportError
 
+from .apart import is_here
 from .redis_py import connection_from
 from .routes import READ, blocking_time, find_flags, is_stateful
 
@@ -41,7 +42,7 @@ async def execute_private(redis: Redis, args: tuple[Any, ...], options: dict[str
     try:
         async with (
             asyncio.timeout(None if block is None else deadline + block),
-            _borrowed(redis) as connection,
+            _borrowed(redis, deadline) as connection,
             _patient(connection),
         ):
             written = True
@@ -49,37 +50,44 @@ async def execute_private(redis: Redis, args: tuple[Any, ...], options: dict[str
     except (AuthenticationError, BusyLoadingError):
         raise
     except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:
+        limit = f"no reply within {deadline + (block or 0):g} s" if written else f"no connection within {deadline:g} s"
         if written and not (find_flags(name.upper()) or 0) & READ:
-            raise OutcomeUnknownError(name, str(error) or f"no reply within {deadline:g} s") from error
+            raise OutcomeUnknownError(name, str(error) or limit) from error
         if isinstance(error, RedisConnectionError | RedisTimeoutError):
             raise
-        raise RedisTimeoutError(f"{name}: no connection within {deadline:g} s") from error
+        raise RedisTimeoutError(f"{name}: {limit}") from error
 
 
 @asynccontextmanager
-async def _borrowed(redis: Redis) -> AsyncIterator[AbstractConnection]:
-    await redis.initialize()
+async def _borrowed(redis: Redis, deadline: float) -> AsyncIterator[AbstractConnection]:
+    """A connection that stands within the deadline, also for a call that may block for ever."""
+    async with asyncio.timeout(deadline):
+        await redis.initialize()
+        connection: AbstractConnection = redis.connection or await connection_from(redis.connection_pool)
     if redis.connection is None:
-        connection = await connection_from(redis.connection_pool)
         try:
             yield connection
         finally:
             await redis.connection_pool.release(connection)
-    else:
-        async with redis._single_conn_lock:
-            await _revive(redis.connection)
-            yield redis.connection
+        return
+    if not is_here(connection):
+        raise TransportError("this client's one connection belongs to another event loop; make a client here")
+    async with redis._single_conn_lock:
+        async with asyncio.timeout(deadline):
+            await _revive(connection)
+        yield connection
 
 
 async def _revive(connection: AbstractConnection) -> None:
     """Reconnect before anything is written to a connection that the server has closed meanwhile."""
     can_read = getattr(connection, "can_read", None) or connection.can_read_destructive  # as it was called up to 7
     try:
-        good = not connection.is_connected or not await can_read()
+        good = connection.is_connected and not await can_read()
     except RedisConnectionError:
         good = False
     if not good:
         await connection.disconnect(nowait=True)
+        await connection.connect()
 
 
 @asynccontextmanager

@@ -9,14 +9,18 @@ Cost: one round trip; suggestions two.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, final
 
+from aioredis_patterns._core.commands import Command
 from aioredis_patterns._core.keys import PREFIX, Keys, check_part
 from aioredis_patterns._core.members import member_text
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.stored import Stored, stored_texts
 from aioredis_patterns.types import AnyRedis, KeyPart
+
+from .members import check_whole
 
 __all__ = ("Neighbours", "SocialGraph", "Suggestion")
 
@@ -24,13 +28,17 @@ _FOLLOW: Final = Script(__package__, "social_graph_follow", keys=2)
 _LOOK: Final = Script(__package__, "social_graph_look", repeatable=True)
 _SUGGEST: Final = Script(__package__, "social_graph_suggest", repeatable=True)
 
+_IS_MEMBER: Final = Command("SISMEMBER", repeatable=True)
+
 _PART: Final = 1000
 _ASKED: Final = 100
+_MOST: Final = 2**53
+_LAST: Final = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """A part of somebody's neighbours.
+    """A part of somebody's neighbours, whom a loop over it gives.
 
     Args:
         people: Who.
@@ -44,6 +52,9 @@ class Neighbours:
     people: list[str]
     cursor: int
     count: int
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.people)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +91,8 @@ class SocialGraph:
         >>> graph = SocialGraph(redis, "people")
         >>> await graph.follow("ada", "bob"), await graph.follow("bob", "cy")
         (True, True)
-        >>> (await graph.followers("bob")).people
-        ['ada']
+        >>> await graph.follows("ada", "bob"), (await graph.followers("bob")).people
+        (True, ['ada'])
         >>> [found.member for found in await graph.suggestions("ada")]
         ['cy']
     """
@@ -108,6 +119,10 @@ class SocialGraph:
         """Have one not follow another any more; whether they did."""
         return await self._set(one, other, 0)
 
+    async def follows(self, one: KeyPart, other: KeyPart) -> bool:
+        """Whether one follows another, however many they follow."""
+        return bool(await _IS_MEMBER(self._redis, self._following(one), member_text(other)))
+
     async def following(self, one: KeyPart, *, cursor: int = 0, count: int = _PART) -> Neighbours:
         """Whom somebody follows, about so many at a time."""
         return await self._look(self._following(one), cursor, count)
@@ -127,8 +142,7 @@ class SocialGraph:
 
         Asks about 100 of them, and of each 100 whom they follow.
         """
-        if count < 1:
-            raise ValueError(f"count must be at least 1, not {count!r}")
+        check_whole(count, "count", 1, _MOST)
         asked = (await self.following(one, count=_ASKED)).people[:_ASKED]
         with Stored("a member"):
             keys = [self._following(one), *map(self._following, asked)]
@@ -143,9 +157,8 @@ class SocialGraph:
         return bool(await _FOLLOW(self._redis, self._following(one), self._followers(other), *names, follows))
 
     async def _look(self, key: str, cursor: int, count: int) -> Neighbours:
-        if cursor < 0 or count < 1:
-            raise ValueError(f"cursor must be at least 0 and count at least 1, not {cursor!r} and {count!r}")
-        following, size, found = await _LOOK(self._redis, key, cursor, count)
+        start, most = check_whole(cursor, "cursor", 0, _LAST), check_whole(count, "count", 1, _MOST)
+        following, size, found = await _LOOK(self._redis, key, start, most)
         return Neighbours(sorted(stored_texts(found)), int(following), size)
 
     def _following(self, one: KeyPart) -> str:

@@ -16,7 +16,7 @@ from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.stored import stored_texts
 from aioredis_patterns.types import AnyRedis, KeyPart, Seconds
 
-from .members import member_texts
+from .members import check_whole, member_texts
 
 __all__ = ("UniqueSet",)
 
@@ -89,9 +89,7 @@ class UniqueSet:
 
     async def sample(self, count: int) -> list[str]:
         """Up to so many different members, drawn at random."""
-        if not 1 <= count <= _LARGEST_SAMPLE:
-            raise ValueError(f"count must be from 1 to {_LARGEST_SAMPLE}, not {count!r}")
-        return stored_texts((await self._look(count))[1:])
+        return stored_texts((await self._look(check_whole(count, "count", 1, _LARGEST_SAMPLE)))[1:])
 
     async def _look(self, sample: int, *members: str) -> Any:
         return await _LOOK(self._redis, self._key, sample, *members)

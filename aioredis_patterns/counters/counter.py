@@ -137,7 +137,7 @@ def whole(value: Any, what: str) -> int:
         raise TypeError(f"{what} must be an int, not {value!r:.80}")
     if abs(value) > _EXACT:
         raise ValueError(f"{what} must be within 2**53, not {value}")
-    return value
+    return int(value)
 
 
 def _text(bound: int | None, what: str) -> str:

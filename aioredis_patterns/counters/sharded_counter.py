@@ -53,7 +53,8 @@ class ShardedCounter:
     def __init__(
         self, redis: AnyRedis, name: str, *, shards: int = 16, ttl: Seconds | None = None, prefix: str = PREFIX
     ) -> None:
-        if not 1 <= whole(shards, "shards") <= _MOST:
+        shards = whole(shards, "shards")
+        if not 1 <= shards <= _MOST:
             raise ValueError(f"shards must be from 1 to {_MOST}, not {shards!r}")
         self.name = name
         self._redis = redis
@@ -80,5 +81,9 @@ class ShardedCounter:
         return sum(await asyncio.gather(*(read(self._redis, shard) for shard in self._shards)))
 
     async def reset(self) -> int:
-        """Begin anew; the sum of what was there. No addition is lost between the two."""
+        """Begin anew; the sum of what was there. No addition is lost between the two.
+
+        Raises:
+            OutcomeUnknownError: The reply of a shard was lost; what any of them had may be gone.
+        """
         return sum(await asyncio.gather(*(take(self._redis, shard) for shard in self._shards)))

@@ -130,6 +130,8 @@ class Document:
     async def compare_and_set(self, key: KeyPart, old: Any, new: Any) -> bool:
         """Store a document if the one that is there equals the old one, and keep the expiry; else answer False.
 
+        Equal is what Python calls so: 1 and True are.
+
         Args:
             key: Of the document.
             old: What must be there; None for nothing.
@@ -156,6 +158,8 @@ class Document:
         return bool(await self._call(_DELETE, key))
 
     async def _call(self, script: Script, key: KeyPart, *args: str | bytes | int) -> Any:
+        if key is None:
+            raise TypeError("key must be a str or an int, not None")
         return await script(self._redis, self._keys.key("document", key), *args, deadline=self._deadline)
 
 

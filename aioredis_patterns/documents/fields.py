@@ -27,7 +27,6 @@ class Field:
 
     Args:
         name: What it is called, in the type and in the hash.
-        given_as: What the type's constructor calls it.
         codec: How its values become bytes.
         default: Its value where there is none in the hash.
         number: int or float where it can be counted.
@@ -35,7 +34,6 @@ class Field:
     """
 
     name: str
-    given_as: str
     codec: Codec[Any]
     default: Any
     number: type | None
@@ -83,7 +81,7 @@ class Fields(Generic[T]):
         """The bytes of every field."""
         if not isinstance(value, self._type):
             raise TypeError(f"a record of {self._type.__qualname__} cannot be {value!r:.80}")
-        return self.encode_some({name: getattr(value, name) for name in self._by_name})
+        return self.encode_some({name: getattr(value, name) for name in [*self._by_name, *_more(value)]})
 
     def encode_some(self, values: Mapping[str, Any]) -> dict[str, bytes]:
         """The bytes of some fields."""
@@ -95,7 +93,7 @@ class Fields(Generic[T]):
         for name, field in self._by_name.items():
             data = stored.get(name.encode())
             if data is not None:
-                found[field.given_as] = field.codec.decode(data)
+                found[name] = field.codec.decode(data)
             elif field.required:
                 raise CodecError(f"the record has no field {name!r}, and {self._type.__qualname__} no default for it")
         try:
@@ -105,12 +103,17 @@ class Fields(Generic[T]):
         return value
 
 
+def _more(value: Any) -> Iterable[str]:
+    """What a model holds beside its fields, where its type lets it."""
+    return getattr(value, "model_extra", None) or ()
+
+
 def _taken_apart(type_: Any) -> tuple[Callable[[dict[str, Any]], Any], Iterable[Field]]:
     """What makes a value of the type from its fields, and these."""
     if isinstance(type_, type) and dataclasses.is_dataclass(type_):
         return partial(_called, type_), _fields_of_a_dataclass(type_)
     if is_model(type_):
-        return type_.model_validate, _fields_of_a_model(type_)
+        return partial(type_.model_validate, by_name=True), _fields_of_a_model(type_)
     raise TypeError(f"a record is a dataclass or a pydantic model, not {type_!r}")
 
 
@@ -126,7 +129,7 @@ def _fields_of_a_dataclass(type_: Any) -> Iterable[Field]:
             if field.default_factory is not dataclasses.MISSING:
                 default = field.default_factory()
             hint = hints[field.name]
-            yield Field(field.name, field.name, codec_for(hint), default, _number(hint))
+            yield Field(field.name, codec_for(hint), default, _number(hint))
 
 
 def _fields_of_a_model(type_: Any) -> Iterable[Field]:
@@ -135,13 +138,10 @@ def _fields_of_a_model(type_: Any) -> Iterable[Field]:
     for name, info in type_.model_fields.items():
         number = _number(info.annotation)
         default = info.get_default(call_default_factory=number is not None)
-        given_as = info.validation_alias if isinstance(info.validation_alias, str) else name
         form: Any = Annotated  # which no type checker lets be made of variables
         checked = form[(info.annotation, *info.metadata)] if info.metadata else info.annotation
         check = TypeAdapter[Any](checked).validate_python
-        yield Field(
-            name, given_as, codec_for(info.annotation), _REQUIRED if info.is_required() else default, number, check
-        )
+        yield Field(name, codec_for(info.annotation), _REQUIRED if info.is_required() else default, number, check)
 
 
 def _number(hint: Any) -> type | None:

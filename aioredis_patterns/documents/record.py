@@ -104,6 +104,7 @@ class Record(Generic[T]):
         """Store a whole record in the place of what there was.
 
         Raises:
+            TypeError: The value is of another type, or holds more than its type's fields.
             CodecError: A field's value is not of its type.
             OutcomeUnknownError: The reply was lost; it may have been stored.
         """
@@ -211,6 +212,8 @@ class Record(Generic[T]):
         return bool(await self._call(_EXCHANGE, key, len(stored), *_flat(stored), *_flat(changes)))
 
     async def _call(self, script: Script, key: KeyPart, *args: str | bytes | int) -> Any:
+        if key is None:
+            raise TypeError("key must be a str or an int, not None")
         return await script(self._redis, self._keys.key("record", key), *args, deadline=self._deadline)
 
 
@@ -226,4 +229,4 @@ def _step(field: Field, by: Any) -> str:
         raise TypeError(f"by must be {field.number.__name__} as field {field.name!r} is, not {by!r:.80}")
     if not isfinite(by) or abs(by) > _EXACT:
         raise ValueError(f"by must be within 2**53, not {by!r}")
-    return repr(by)
+    return repr(int(by) if isinstance(by, int) else float(by))

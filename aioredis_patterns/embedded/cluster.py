@@ -32,15 +32,9 @@ class EmbeddedCluster:
 
     Example:
         ```python
-        async with embedded_cluster() as cluster:
-            await cluster.masters[0].kill()  # its replica takes over, after some 3 s
-        ```
-
-    Example:
-        ```python
         async with embedded_cluster(masters=3, replicas=1) as cluster:
             assert cluster.nodes == (*cluster.masters, *cluster.replicas)
-            await cluster.masters[0].kill()  # its replica takes over
+            await cluster.masters[0].kill()  # its replica takes over, after some 3 s
         ```
     """
 

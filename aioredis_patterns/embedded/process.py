@@ -152,7 +152,7 @@ class ServerProcess:
     def _ended(self) -> ServerUnavailableError:
         log = self._end_of_log()
         if "Address already in use" in log:
-            return _PortTakenError(log)
+            return _PortTakenError(f"somebody else listens on its port{log}")
         return ServerUnavailableError(f"{self._program} ended with status {self.popen.returncode}{log}")
 
     @property

@@ -127,7 +127,7 @@ class FeatureFlags:
             if flag not in snapshot.flags:
                 check_name(flag, "flag")
                 return default
-            answer = person.answers[flag] = snapshot.decide(flag, person)
+            answer = snapshot.decide(flag, person)
         return answer
 
     async def all(self, user: KeyPart | None = None, *, groups: Collection[str] = ()) -> dict[str, bool]:
@@ -138,10 +138,12 @@ class FeatureFlags:
 
     async def variant(self, flag: str, user: KeyPart, *, groups: Collection[str] = ()) -> str | None:
         """The variant that a user gets; None where the flag is off for him, or has no variants."""
-        if not await self.enabled(flag, user, groups=groups):
+        found = None if groups else self._known(user)
+        snapshot, person = found or await self._ask(user, groups)
+        if flag not in snapshot.open or not snapshot.decide(flag, person):
+            check_name(flag, "flag")
             return None
-        found = (await self._here().flags()).flags.get(flag)
-        return None if found is None else found.variant_of(str(user))
+        return snapshot.open[flag].variant_of(_plain(user))
 
     def _known(self, user: KeyPart | None) -> tuple[Snapshot, Person] | None:
         """The user, if all about him is in the process; this is the way of nearly every call."""
@@ -153,7 +155,7 @@ class FeatureFlags:
 
     async def _ask(self, user: KeyPart | None, groups: Collection[str]) -> tuple[Snapshot, Person]:
         part = "" if user is None else check_part(user, "user")
-        text = None if user is None else str(user)
+        text = None if user is None else _plain(user)
         return await self._here().person(text, part, _texts(groups, "groups"))
 
     def _here(self) -> Copies:
@@ -301,7 +303,7 @@ class FeatureFlags:
             raise ValueError(f"there must be 1 to {_MOST_USERS} users, not {len(users)}")
         parts = [check_part(user, "user") for user in users]
         keys = (*self._all_keys(), *(self._keys.key(f"bits:{part}") for part in parts))
-        said = USERS_CODEC.encode(tuple(map(str, users)))
+        said = USERS_CODEC.encode(tuple(map(_plain, users)))
         args = flag, int(action == "grant"), action, _author(by), _KEPT_CHANGES, said
         try:
             done: int = await _GRANT.taking(len(keys))(self._redis, *keys, *args, deadline=self._deadline)
@@ -328,4 +330,9 @@ def _texts(values: Iterable[Any], what: str) -> frozenset[str]:
     found = tuple(values)
     for value in found:
         check_part(value, what)
-    return frozenset(map(str, found))
+    return frozenset(map(_plain, found))
+
+
+def _plain(value: KeyPart) -> str:
+    """The text, or the digits of the number; its class may print it as something else."""
+    return str.__str__(value) if isinstance(value, str) else str(value)

@@ -41,11 +41,20 @@ class Snapshot:
 
     def decide(self, name: str, person: Person, above: frozenset[str] = frozenset()) -> bool:
         """Whether a flag is on for somebody; flags that require one another in a circle are off."""
+        if name in above:
+            return False
+        answer = person.answers.get(name)
+        if answer is None:
+            answer = person.answers[name] = self._decide(name, person, above | {name})
+        return answer
+
+    def _decide(self, name: str, person: Person, above: frozenset[str]) -> bool:
         flag = self.open.get(name)
-        if flag is None or name in above or person.user in flag.deny:
+        if flag is None or person.user in flag.deny:
             return False
-        if flag.requires and not all(self.decide(other, person, above | {name}) for other in flag.requires):
-            return False
+        for other in flag.requires:
+            if other not in self.flags or not self.decide(other, person, above):
+                return False
         if person.user in flag.allow or not flag.groups.isdisjoint(person.groups):
             return True
         return self._granted(name, person.bits) or flag.covers(person.user)

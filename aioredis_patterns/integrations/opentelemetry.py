@@ -17,6 +17,16 @@ Needs the extra `otel`. What becomes of them is the SDK's: OTLP, Prometheus, the
 | `redis_patterns.script.duration` | histogram, s | `script`, `outcome` = ok, reloaded, error, unknown, cancelled |
 | `redis_patterns.reconnect.duration` | histogram, s | none |
 
+What no event tells it asks for, or is put around, where you say so:
+
+| instrument | kind | attributes |
+|---|---|---|
+| `redis_patterns.queue.depth` | gauge | `name`, `state` = ready, delayed, leased, dead |
+| `redis_patterns.queue.oldest.age` | gauge, s | `name` |
+| `redis_patterns.stream.lag`, `.pending`, `.dead` | gauge | `name` |
+| `redis_patterns.stream.oldest.age` | gauge, s | `name` |
+| `messaging.process.duration` | histogram, s | `messaging.*`, and `error.type` of a handler that raised |
+
 `Spans` traces:
 
 | what happened | becomes | attributes |
@@ -34,8 +44,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from time import time_ns
-from typing import Any, Final, final
+from time import monotonic, time_ns
+from typing import Any, Final, TypeAlias, final
 
 from opentelemetry.metrics import Meter, MeterProvider, get_meter
 from opentelemetry.trace import Link, SpanKind, StatusCode, TracerProvider, get_current_span, get_tracer
@@ -54,9 +64,13 @@ from aioredis_patterns.events import (
     ScriptCalled,
     SessionTokenReused,
 )
+from aioredis_patterns.queues import PriorityQueue, Queue, QueueStats
+from aioredis_patterns.streams import ConsumerGroup, GroupStats
 from aioredis_patterns.types import Claimed
 
 __all__ = ("Metrics", "Spans")
+
+_Source: TypeAlias = Queue[Any] | PriorityQueue[Any] | ConsumerGroup[Any]
 
 _W3C: Final = TraceContextTextMapPropagator()
 
@@ -82,7 +96,7 @@ _FAILURES: Final = frozenset(("lost", "failed"))
 class Metrics:
     """A hook that counts events into OpenTelemetry's instruments.
 
-    Promise: nothing is awaited and nothing raised. Limit of the promise: an event of a kind that is not in the table
+    Promise: a hook awaits nothing and raises nothing. Limit of the promise: an event of a kind that is not in the table
     of the module is let pass.
 
     Cost: 5 us an event with the SDK, 0.3 us without one.
@@ -97,40 +111,65 @@ class Metrics:
         >>> await users.set(42, {"name": "Ada"})
     """
 
-    __slots__ = ("_records",)
+    __slots__ = ("_handling", "_measure", "_records")
 
     def __init__(self, provider: MeterProvider | None = None) -> None:
         meter = get_meter("aioredis_patterns", meter_provider=provider)
-        acquiring = meter.create_histogram("redis_patterns.lock.acquire.duration", "s", "From the call to the lease.")
-        holding = meter.create_histogram("redis_patterns.lock.hold.duration", "s", "From the lease to its end.")
-        lost = meter.create_counter("redis_patterns.lock.lost", "{lock}", "Leases that ended before their holder did.")
         decisions = meter.create_counter("redis_patterns.limiter.decisions", "{decision}", "Answers of rate limits.")
         requests = meter.create_counter("redis_patterns.cache.requests", "{request}", "Keys that were asked for.")
         loading = meter.create_histogram("redis_patterns.cache.load.duration", "s", "How long loaders took.")
         undecodable = meter.create_counter("redis_patterns.payload.undecodable", "{payload}", "Bytes of no use.")
         reuses = meter.create_counter("redis_patterns.session.reuses", "{reuse}", "Copies of tokens that were used.")
 
-        def lock_lost(event: LockLost) -> None:
-            lost.add(1, {"pattern": event.pattern, "reason": event.reason})
-            holding.record(event.held, {"pattern": event.pattern, "outcome": "lost"})
-
         self._records: dict[type, Callable[[Any], None]] = {
-            LockAcquired: lambda e: acquiring.record(e.waited, {"pattern": e.pattern, "outcome": "acquired"}),
-            LockTimedOut: lambda e: acquiring.record(e.waited, {"pattern": e.pattern, "outcome": "timeout"}),
-            LockReleased: lambda e: holding.record(e.held, {"pattern": e.pattern, "outcome": "released"}),
-            LockLost: lock_lost,
             LimitDecided: lambda e: decisions.add(1, {"pattern": e.pattern, "name": e.name, "outcome": e.outcome}),
             CacheRequested: lambda e: requests.add(1, {"name": e.name, "outcome": e.outcome}),
             CacheLoaded: lambda e: loading.record(e.duration, {"name": e.name, "outcome": e.outcome}),
             PayloadUndecodable: lambda e: undecodable.add(1, {"pattern": e.pattern, "name": e.name}),
             SessionTokenReused: lambda e: reuses.add(1, {"name": e.name, "outcome": e.outcome}),
+            **_of_locks(meter),
             **_of_connections(meter),
         }
+        self._measure = {QueueStats: _of_queues(meter), GroupStats: _of_groups(meter)}
+        self._handling = meter.create_histogram("messaging.process.duration", "s", "How long handlers took.")
 
     def __call__(self, event: object) -> None:
         """Count one event."""
         if (record := self._records.get(type(event))) is not None:
             record(event)
+
+    async def measure(self, source: _Source, name: str | None = None) -> None:
+        """Ask a queue or a group how much there is to do, and record it: now and then, in one process.
+
+        Args:
+            source: A `Queue`, a `PriorityQueue` or a `ConsumerGroup`.
+            name: What the attribute is to say; its own name when None.
+
+        Raises:
+            redis.exceptions.RedisError: Redis failed; what was recorded last stays.
+        """
+        stats = await source.stats()
+        self._measure[type(stats)](stats, {"name": source.name if name is None else name})
+
+    def handling(self, queue: str) -> Callable[[Claimed[Any]], AbstractAsyncContextManager[None]]:
+        """What to give to a worker as `around`: how long each handler takes, and what it raises.
+
+        Args:
+            queue: The queue's name, as the attribute is to have it.
+        """
+
+        @asynccontextmanager
+        async def around(_delivery: Claimed[Any]) -> AsyncIterator[None]:
+            attributes, began = _processing(queue), monotonic()
+            try:
+                yield
+            except BaseException as error:
+                attributes["error.type"] = type(error).__qualname__
+                raise
+            finally:
+                self._handling.record(monotonic() - began, attributes)
+
+        return around
 
 
 @final
@@ -184,12 +223,7 @@ class Spans:
         Args:
             queue: The queue's name, as the span is to have it.
         """
-        attributes = {
-            "messaging.system": "redis",
-            "messaging.operation.name": "process",
-            "messaging.operation.type": "process",
-            "messaging.destination.name": queue,
-        }
+        attributes = _processing(queue)
 
         @asynccontextmanager
         async def around(delivery: Claimed[Any]) -> AsyncIterator[None]:
@@ -214,12 +248,65 @@ class Spans:
         span.end(ended)
 
 
+def _of_locks(meter: Meter) -> dict[type, Callable[[Any], None]]:
+    acquiring = meter.create_histogram("redis_patterns.lock.acquire.duration", "s", "From the call to the lease.")
+    holding = meter.create_histogram("redis_patterns.lock.hold.duration", "s", "From the lease to its end.")
+    lost = meter.create_counter("redis_patterns.lock.lost", "{lock}", "Leases that ended before their holder did.")
+
+    def lock_lost(event: LockLost) -> None:
+        lost.add(1, {"pattern": event.pattern, "reason": event.reason})
+        holding.record(event.held, {"pattern": event.pattern, "outcome": "lost"})
+
+    return {
+        LockAcquired: lambda e: acquiring.record(e.waited, {"pattern": e.pattern, "outcome": "acquired"}),
+        LockTimedOut: lambda e: acquiring.record(e.waited, {"pattern": e.pattern, "outcome": "timeout"}),
+        LockReleased: lambda e: holding.record(e.held, {"pattern": e.pattern, "outcome": "released"}),
+        LockLost: lock_lost,
+    }
+
+
 def _of_connections(meter: Meter) -> dict[type, Callable[[Any], None]]:
     calling = meter.create_histogram("redis_patterns.script.duration", "s", "From the call to its end.")
     returning = meter.create_histogram("redis_patterns.reconnect.duration", "s", "How long callers waited for one.")
     return {
         ScriptCalled: lambda e: calling.record(e.duration, {"script": e.script, "outcome": e.outcome}),
         Reconnected: lambda e: returning.record(e.duration),
+    }
+
+
+def _of_queues(meter: Meter) -> Callable[[Any, dict[str, str]], None]:
+    depth = meter.create_gauge("redis_patterns.queue.depth", "{message}", "Messages of a queue.")
+    oldest = meter.create_gauge("redis_patterns.queue.oldest.age", "s", "How long the one that is next was there.")
+
+    def record(stats: QueueStats, named: dict[str, str]) -> None:
+        for state in ("ready", "delayed", "leased", "dead"):
+            depth.set(getattr(stats, state), named | {"state": state})
+        oldest.set(stats.oldest_age or 0, named)
+
+    return record
+
+
+def _of_groups(meter: Meter) -> Callable[[Any, dict[str, str]], None]:
+    lag = meter.create_gauge("redis_patterns.stream.lag", "{message}", "Entries that were not delivered yet.")
+    pending = meter.create_gauge("redis_patterns.stream.pending", "{message}", "Entries that are being handled.")
+    dead = meter.create_gauge("redis_patterns.stream.dead", "{message}", "Entries that are delivered no more.")
+    oldest = meter.create_gauge("redis_patterns.stream.oldest.age", "s", "Age of the oldest that is not done with.")
+
+    def record(stats: GroupStats, named: dict[str, str]) -> None:
+        lag.set(stats.lag, named)
+        pending.set(stats.pending, named)
+        dead.set(stats.dead, named)
+        oldest.set(stats.oldest_age or 0, named)
+
+    return record
+
+
+def _processing(queue: str) -> dict[str, str]:
+    return {
+        "messaging.system": "redis",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": queue,
     }
 
 

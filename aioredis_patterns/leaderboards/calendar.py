@@ -82,8 +82,14 @@ def moment_us(moment: datetime) -> int:
     """A moment in microseconds since 1970.
 
     Raises:
-        ValueError: It has no time zone.
+        TypeError: It is no datetime.
+        ValueError: It has no time zone, or is of another age: its board could not expire.
     """
-    if moment.tzinfo is None:
+    if not isinstance(moment, datetime):
+        raise TypeError(f"a moment must be a datetime.datetime, not {moment!r:.80}")
+    if moment.utcoffset() is None:
         raise ValueError(f"a moment needs a time zone, which {moment!r} has not")
-    return round(moment.timestamp() * _SECOND)
+    since_1970 = round(moment.timestamp() * _SECOND)
+    if not _ALWAYS.start_us <= since_1970 < _ALWAYS.stop_us:
+        raise ValueError(f"a moment must be of the years 1970 to 2255, not {moment}")
+    return since_1970

@@ -14,6 +14,7 @@ with `ties="first"` 12 bytes and a field of a Hash more; dense ranks add a ZSet 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, Final, Literal, final
 
 from aioredis_patterns._core.commands import Command
@@ -153,6 +154,8 @@ class Leaderboard(Standings):
     ) -> int:
         """Replace this board by what others make together; how many members it has then.
 
+        Equals are in the order in which the boards, one after the other, have them.
+
         Cost: the server reads every row of them in one script, about 2 us each. In a cluster all of them must be in
         one slot, which boards of different names are not: the server refuses it with CROSSSLOT.
 
@@ -170,10 +173,9 @@ class Leaderboard(Standings):
             raise ValueError("merge needs a board or more, and a weight for each")
         if how not in ("sum", "min", "max"):
             raise ValueError(f"how must be 'sum', 'min' or 'max', not {how!r}")
-        ties = [board._form[1] for board in boards]  # noqa: SLF001
-        pairs = [text for pair in zip(map(score_text, factors), ties, strict=True) for text in pair]
+        each = [(score_text(by), *board._form[:2]) for by, board in zip(factors, boards, strict=True)]  # noqa: SLF001
         keys = *self._keys, *(board._keys[0] for board in boards)  # noqa: SLF001
-        merged: int = await _MERGE.taking(len(keys))(self._redis, *keys, *self._form, self._most, how, *pairs)
+        merged: int = await _MERGE.taking(len(keys))(self._redis, *keys, *self._form, self._most, how, *chain(*each))
         if merged < 0:
             raise OverflowError("the merged board would have scores beyond what a double holds")
         return merged

@@ -36,6 +36,8 @@ _ARCHIVE: Final = Script(
 )
 _MOVED: Final = -2
 _KEEP: Final = 35 * 86_400
+_OLDEST: Final = 7400
+"""Days, for which nothing is kept: ten years as a board, and ten in the archive."""
 
 
 @final
@@ -168,7 +170,7 @@ class PeriodicLeaderboard:
     def _span(self, period: PeriodName, at: datetime | None, previous: int) -> Span:
         """The period of a moment, or so many before it."""
         span = self._spans.one(period, self._spans.now_us() if at is None else moment_us(at))
-        for _ in range(check_count(previous, "previous", 0)):
+        for _ in range(check_count(previous, "previous", 0, _OLDEST)):
             span = self._spans.one(period, span.start_us - 1)
         return span
 

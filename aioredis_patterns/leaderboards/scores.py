@@ -47,27 +47,27 @@ def score_text(score: float, what: str = "score") -> str:
     if isinstance(score, int):
         if abs(score) > _EXACT:
             raise ValueError(f"{what} must be within 2**53, where every integer is exact, not {score}")
-        return str(score)
+        return str(int(score))
     if not math.isfinite(score):
         raise ValueError(f"{what} must be finite, not {score!r}")
-    return repr(score)
+    return repr(float(score) + 0.0)  # -0.0 is 0.0 then, which it equals
 
 
-def check_count(count: Any, what: str = "count", least: int = 1) -> int:
-    """A number of rows.
+def check_count(count: Any, what: str = "count", least: int = 1, most: int = _EXACT) -> int:
+    """A number of rows or of periods.
 
     Raises:
         TypeError, ValueError: It is none.
     """
     if isinstance(count, bool) or not isinstance(count, int):
         raise TypeError(f"{what} must be an int, not {count!r:.80}")
-    if not least <= count <= _EXACT:
-        raise ValueError(f"{what} must be at least {least}, not {count}")
-    return count
+    if not least <= count <= most:
+        raise ValueError(f"{what} must be from {least} to {most}, not {count}")
+    return int(count)
 
 
 def member_texts(members: Iterable[KeyPart]) -> list[str]:
     """Each of some members, once, in their order."""
-    if isinstance(members, str):
-        raise TypeError(f"members must be several, such as [{members!r}], not one str")
+    if isinstance(members, str | bytes):
+        raise TypeError(f"members must be several, such as [{members!r}], not one")
     return list(dict.fromkeys(map(member_text, members)))

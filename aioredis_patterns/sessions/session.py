@@ -9,7 +9,7 @@ from typing import Any, Final, final
 
 from aioredis_patterns.types import Seconds
 
-__all__ = ("Session", "SessionInfo")
+__all__ = ("Session", "SessionInfo", "check_field")
 
 _AUTHENTICATED, _CREATED, _END = slice(48, 64), slice(64, 80), slice(80, 96)
 _SEEN: Final = slice(32, 48)
@@ -83,9 +83,7 @@ class Session(MutableMapping[str, Any]):
         return self._data[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if not isinstance(name, str):
-            raise TypeError(f"what a session holds has a str for a name, not {name!r:.80}")
-        self._data[name] = value
+        self._data[check_field(name)] = value
 
     def __delitem__(self, name: str) -> None:
         del self._data[name]
@@ -138,6 +136,17 @@ class SessionInfo:
         """
         device = head[_end_of_user(head) :].decode()
         return cls(_id(head), device, _time(head[_CREATED]), _time(head[_SEEN]), _time(head[_END]))
+
+
+def check_field(name: object) -> str:
+    """The name of something that a session holds.
+
+    Raises:
+        TypeError: It is no text.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"what a session holds has a str for a name, not {name!r:.80}")
+    return name
 
 
 def _end_of_user(head: bytes) -> int:

@@ -18,7 +18,7 @@ from aioredis_patterns.events import PayloadUndecodable, SessionTokenReused, emi
 from aioredis_patterns.types import AnyRedis, Codec, EventHook, KeyPart, Seconds
 
 from .sealing import Seal
-from .session import Session, SessionInfo
+from .session import Session, SessionInfo, check_field
 from .tokens import Tokens
 
 __all__ = ("SessionStore",)
@@ -37,6 +37,7 @@ _MARK_MS: Final = 300_000
 _MOST_FIELDS: Final = 1000
 _MOST_OF_DEVICE: Final = 200  # as every load reads it
 _GONE, _CONFLICT = 0, -1
+_NONE: Final = "none"  # in the place of a digest
 _VERSION, _ID = slice(16, 32), slice(96, 112)
 
 
@@ -163,7 +164,7 @@ class SessionStore:
         user = None if user_id is None else member_text(user_id, "user")
         shard, public_id = self._tokens.shard(user), secrets.token_hex(8)
         token = self._tokens.new(shard)
-        digest, stored = self._tokens.digest(token), self._encoded(data or {})
+        digest, stored = self._tokens.digest(token), self._encoded(_named(data or {}))
         fields = self._fields(stored, public_id)
         keys = (*self._places(token, digest), self._index(shard, user))
         facts = (digest, user or "", secrets.token_hex(8), public_id, device[:_MOST_OF_DEVICE])
@@ -256,21 +257,18 @@ class SessionStore:
             return await self._end(token.token[:2], token._digest)  # noqa: SLF001
         return self._tokens.is_one(token) and await self._end(token[:2], self._tokens.digest(token))
 
-    async def revoke_all(self, user_id: KeyPart, *, keep: str | None = None) -> int:
+    async def revoke_all(self, user_id: KeyPart, *, keep: str | Session | None = None) -> int:
         """End all sessions of a user; how many there were, or 0 when a first reply was lost.
 
         Args:
             user_id: Whose.
-            keep: Token of the one that stays: "log me out everywhere else".
+            keep: The one that stays, or its token: "log me out everywhere else".
         """
         user = member_text(user_id, "user")
         shard = self._tokens.shard(user)
-        ours = keep is not None and self._tokens.is_one(keep) and keep[:2] == shard
-        kept = self._tokens.digest(keep) if ours and keep is not None else ""
-        keys = (self._keys.key("epochs", shard), self._index(shard, user), self._session_key(shard, kept or "none"))
-        ended = await self._call(_REVOKE_ALL, *keys, user, secrets.token_hex(8), kept)
+        ended = await self._all_ended(shard, user, keep.token if isinstance(keep, Session) else keep)
         # They have ended with the epoch; this only frees their memory, and may fail.
-        dead = [self._session_key(shard, digest) for digest in stored_texts(ended, "a session")]
+        dead = [self._session_key(shard, digest) for digest in ended]
         forgotten = (self._call(_REVOKE, key, _MARK_MS, secrets.token_hex(8)) for key in dead)
         await asyncio.gather(*forgotten, return_exceptions=True)
         return len(ended)
@@ -324,6 +322,18 @@ class SessionStore:
         if self._on_event is not None:
             emit(self._on_event, SessionTokenReused(name=self.name, outcome="revoked" if revoked else "reported"))
 
+    async def _all_ended(self, shard: str, user: str, keep: str | None) -> Sequence[str]:
+        """End all sessions of a user but one, wherever that is now; the digests of those that ended."""
+        kept, fresh = _NONE, secrets.token_hex(8)
+        if keep is not None and self._tokens.is_one(keep) and keep[:2] == shard:
+            kept = self._tokens.digest(keep)
+        while True:
+            keys = (self._keys.key("epochs", shard), self._index(shard, user), self._session_key(shard, kept))
+            ended = stored_texts(await self._call(_REVOKE_ALL, *keys, user, fresh, kept), "a session")
+            if ended[:1] != ["moved"]:
+                return ended
+            kept = ended[1]
+
     async def _end(self, shard: str, digest: str) -> bool:
         """End a session, or what was made of it."""
         while reply := await self._call(_REVOKE, self._session_key(shard, digest), _MARK_MS, secrets.token_hex(8)):
@@ -339,16 +349,20 @@ class SessionStore:
         """A user's sessions by their digests."""
         index = self._index(shard, user)
         digests = stored_texts(await self._call(_LIST, index), "a session")
-        reads = (self._call(_LOAD, *self._places(shard, digest), 0) for digest in digests)
-        heads = {
-            digest: _paired(flat).get(b"head")
-            for digest, flat in zip(digests, await asyncio.gather(*reads), strict=True)
-        }
+        heads = dict(await asyncio.gather(*(self._head(shard, digest) for digest in digests)))
         gone = [digest for digest, head in heads.items() if head is None]
         if gone:
             await self._call(_LIST, index, *gone)
         infos = {digest: self._info(head) for digest, head in heads.items() if head is not None}
         return {digest: info for digest, info in infos.items() if info is not None}
+
+    async def _head(self, shard: str, digest: str) -> tuple[str, bytes | None]:
+        """Where a session is now, which may be rotated meanwhile, and its head; None when it has ended."""
+        while flat := await self._call(_LOAD, *self._places(shard, digest), 0):
+            if flat[0] != b"moved":
+                return digest, _paired(flat).get(b"head")
+            digest = flat[1].decode()
+        return digest, None
 
     def _info(self, head: bytes) -> SessionInfo | None:
         try:
@@ -423,6 +437,10 @@ class SessionStore:
 
     async def _call(self, script: Script, *keys_and_args: str | bytes | int) -> Any:
         return await script(self._redis, *keys_and_args, deadline=self._deadline)
+
+
+def _named(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {check_field(name): data[name] for name in data}
 
 
 def _paired(flat: Sequence[bytes]) -> dict[bytes, bytes]:

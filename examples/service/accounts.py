@@ -6,7 +6,7 @@ from math import ceil
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from .web import OUR_FORM, Form, Session, TheHouse, User, go, page
+from .web import LONGEST_NAME, OUR_FORM, Form, Guest, Session, TheHouse, User, go, page
 
 router = APIRouter()
 
@@ -23,7 +23,7 @@ async def login_page(request: Request) -> Response:
 @router.post("/login")
 async def login(request: Request, form: Form, session: Session, house: TheHouse) -> Response:
     """Begin a session, if the password is right and was not guessed too often."""
-    name = form.get("name", "").lower()
+    name = form.get("name", "").lower()[:LONGEST_NAME]
     decision = await house.logins.hit(name or "nobody")
     if not decision:
         answer = page(request, "login", 429, problem="Too many tries. Have a cup of tea first.")
@@ -50,7 +50,7 @@ async def logout_elsewhere(user: User, session: Session, house: TheHouse) -> Res
 
 
 @router.get("/guests/{name}")
-async def profile(request: Request, name: str, session: Session, house: TheHouse) -> Response:
+async def profile(request: Request, name: Guest, session: Session, house: TheHouse) -> Response:
     """A guest's page: loaded from the database once, and from then on out of the cache."""
     guest = await house.profiles.get_or_load(name, house.database.profile)
     if guest is None:

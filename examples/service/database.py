@@ -23,10 +23,15 @@ PASSWORD = "tea"  # noqa: S105  # of every guest of the example
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS users (name TEXT PRIMARY KEY, salt BLOB NOT NULL, password BLOB NOT NULL, about TEXT);
-CREATE TABLE IF NOT EXISTS stock (tea TEXT PRIMARY KEY, price INTEGER NOT NULL, left INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS stock (tea TEXT PRIMARY KEY, price INTEGER NOT NULL, amount INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS orders (
     id INTEGER PRIMARY KEY, user TEXT NOT NULL, tea TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'waiting'
 );
+"""
+
+STOCK = """
+SELECT tea, price, amount - (SELECT count(*) FROM orders WHERE orders.tea = stock.tea AND state = 'on its way')
+FROM stock
 """
 
 
@@ -73,16 +78,12 @@ class Database:
 
     async def stock(self) -> list[tuple[str, int, int]]:
         """Each tea, its price, and how many there are."""
-        return [(tea, price, left) for tea, price, left in await self._rows("SELECT * FROM stock ORDER BY price")]
+        return [(tea, price, left) for tea, price, left in await self._rows(f"{STOCK} ORDER BY price")]
 
     async def left(self, tea: str) -> int | None:
         """How many there are; None of a tea that is not sold."""
-        rows = await self._rows("SELECT left FROM stock WHERE tea = ?", tea)
-        return rows[0][0] if rows else None
-
-    async def set_left(self, tea: str, left: int) -> None:
-        """Change how many there are."""
-        await self._write("UPDATE stock SET left = ? WHERE tea = ?", left, tea)
+        rows = await self._rows(f"{STOCK} WHERE tea = ?", tea)
+        return rows[0][2] if rows else None
 
     async def add_order(self, user: str, tea: str) -> int:
         """Take an order down; its number."""

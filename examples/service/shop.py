@@ -37,12 +37,13 @@ async def order(form: Form, user: User, house: TheHouse) -> Response:
 
 
 async def fulfil(house: House, number: int) -> None:
-    """What the worker does with an order; one that comes a second time is done already."""
+    """What the worker does with an order; one that comes a second time is done already.
+
+    One write does it, as what is left is counted by the orders: a worker that dies leaves nothing half done.
+    """
     tea, _ = await house.database.order(number)
     async with Lock(house.redis, f"stock:{tea}", lease=10):
-        left = await house.database.left(tea)
         _, state = await house.database.order(number)
-        if state != "waiting" or left is None:
-            return
-        await house.database.set_left(tea, max(left - 1, 0))
-        await house.database.set_state(number, "on its way" if left else "sold out")
+        if state == "waiting":
+            left = await house.database.left(tea) or 0
+            await house.database.set_state(number, "on its way" if left > 0 else "sold out")

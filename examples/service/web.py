@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, HTTPException, Request
+from pydantic import StringConstraints
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.templating import Jinja2Templates
@@ -14,6 +15,8 @@ from starlette.templating import Jinja2Templates
 from aioredis_patterns.integrations.asgi import RequestSession
 
 from .house import House
+
+LONGEST_NAME = 100
 
 
 def house_of(connection: HTTPConnection) -> House:
@@ -38,7 +41,7 @@ def user_of(connection: HTTPConnection) -> str:
 
 async def form_of(request: Request) -> dict[str, str]:
     """The fields of a form, which must be one of ours."""
-    form = dict(parse_qsl((await request.body()).decode()))
+    form = dict(parse_qsl((await request.body()).decode(errors="replace")))
     if not session_of(request).csrf_valid(form.get("csrf") or request.headers.get("x-csrf-token")):
         raise HTTPException(403, "this form is not from here, or was open for too long")
     return form
@@ -47,6 +50,7 @@ async def form_of(request: Request) -> dict[str, str]:
 TheHouse = Annotated[House, Depends(house_of)]
 Session = Annotated[RequestSession, Depends(session_of)]
 User = Annotated[str, Depends(user_of)]
+Guest = Annotated[str, StringConstraints(max_length=LONGEST_NAME)]
 Form = Annotated[dict[str, str], Depends(form_of)]
 A_USER, OUR_FORM = Depends(user_of), Depends(form_of)  # for routes that need no more of them
 

@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 
 from aioredis_patterns.caches import DELETED, Cache, NearCache, WriteBehind, WriteThrough
 from aioredis_patterns.client import connect
-from aioredis_patterns.embedded import EmbeddedCluster
+from aioredis_patterns.embedded import EmbeddedCluster, embedded_cluster
 from tests.caches.paused import Paused
+from tests.support.slots import Migration, another_than, owner_of
 from tests.support.waiting import eventually
 
 
@@ -106,3 +107,23 @@ async def test_near_copies(redis: Redis, cluster: EmbeddedCluster, name: str) ->
             return [await near.get(key) for key in range(20)] == ["new"] * 20
 
         await eventually(all_new)
+
+
+async def test_a_value_on_its_way_to_another_node_is_read(name: str) -> None:
+    """A value whose slot moves is read as without copies, and no copy is kept that nobody would take away."""
+    async with embedded_cluster(replicas=0) as moving, connect(moving.url) as client:
+        near, other = Cache(client, name, ttl=60, near=NearCache()), Cache(client, name, ttl=60)
+        await other.set("key", "old")
+        [stored] = [key.decode() async for key in client.cluster_client.scan_iter(match=f"*{name}*:key")]
+        migration = Migration(await owner_of(moving, stored), await another_than(moving, stored), stored)
+        await migration.begin()
+        await migration.move_keys()
+        assert await near.get("key") == "old"
+        await migration.end(moving)
+        await other.set("key", "new")
+        await eventually(lambda: has(near, "new"))
+
+
+async def has(cache: Cache[str], value: str) -> bool:
+    """Whether the cache gives this value."""
+    return await cache.get("key") == value

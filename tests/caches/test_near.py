@@ -121,7 +121,7 @@ async def test_a_copy_ends_with_its_value(redis: Redis, name: str) -> None:
 
 async def test_a_copy_ends_with_its_age(redis: Redis, name: str) -> None:
     """A copy is read anew after max_age, however long the value lives."""
-    watched = Watched(redis, name, near=NearCache(max_age=0.1))
+    watched = Watched(redis, name, near=NearCache(max_age=0.4))
     await watched.cache.set("key", "value")
 
     async def read_anew() -> bool:

@@ -19,7 +19,7 @@ from aioredis_patterns.errors import CodecError
 from tests.caches.paused import Paused, leads_and_waits, renewed
 from tests.support.faults import Fault, FaultProxy
 from tests.support.processes import worker
-from tests.support.waiting import eventually
+from tests.support.waiting import connected, eventually
 
 MISSING = object()
 KEYS = 5
@@ -274,7 +274,7 @@ async def test_no_redis_no_write(own_server: EmbeddedServer, name: str) -> None:
     """When the old value cannot be taken out of the cache the store is not written."""
     store = Store()
     async with connect(own_server.url, deadline=1) as client:
-        await client.ping()
+        await connected(client)
         await own_server.kill()
         with pytest.raises(RedisError):
             await WriteThrough(Cache(client, name, ttl=60), store.write).set("key", "new")

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import weakref
+from typing import Any
 
 import pytest
 import redis as blocking_redis
@@ -17,7 +18,7 @@ import redis.asyncio as redis_py
 
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client import PipelinedRedis, connect
-from aioredis_patterns.client.attach import link_of
+from aioredis_patterns.client.attach import is_cluster, link_of
 from aioredis_patterns.client.lane import SWEEP
 from aioredis_patterns.client.packing import pack_command
 from aioredis_patterns.embedded import EmbeddedServer
@@ -167,6 +168,13 @@ async def test_a_blocking_client_is_refused_with_the_way_out(url: str) -> None:
     """The client of the blocking redis-py is told apart at the first call."""
     with blocking_redis.Redis.from_url(url) as redis, pytest.raises(TransportError, match=r"redis\.asyncio"):
         await ECHO(redis, "key", "x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("redis", [None, "redis://localhost", blocking_redis.Redis()])
+def test_whether_it_is_a_cluster_is_asked_of_clients_alone(redis: Any) -> None:
+    """A pattern that asks this first refuses a wrong client in the same words."""
+    with pytest.raises(TransportError, match=r"redis\.asyncio"):
+        is_cluster(redis)
 
 
 async def test_no_connection_is_left_by_a_hundred_clients(url: str, name: str) -> None:

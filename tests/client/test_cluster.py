@@ -12,7 +12,9 @@ from typing import Any, Self
 
 import pytest
 import pytest_asyncio
+from redis import CredentialProvider
 from redis.asyncio import RedisCluster
+from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError, ResponseError, TryAgainError
@@ -554,6 +556,23 @@ async def test_a_blocking_read_knows_its_limits(pipelined: PipelinedRedis) -> No
             await link_of(nowhere).blocking.call("BLPOP", "key", 1, block=1)
 
 
+class _Unlucky(CredentialProvider):
+    def get_credentials(self) -> tuple[str, str]:
+        raise LookupError("no token today")
+
+
+async def test_a_handshake_that_fails_in_the_users_code_is_told_to_the_caller_alone(cluster: EmbeddedCluster) -> None:
+    """The search for the topology meets the same failure, and ends without a word."""
+    unhandled: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+    async with connect(cluster.url, credential_provider=_Unlucky()) as redis:
+        with pytest.raises(LookupError, match="no token today"):
+            await redis.get("key")
+        await asyncio.sleep(0)  # the search has begun
+    gc.collect()
+    assert unhandled == []
+
+
 async def test_pipelines_and_subscribers_are_redis_pys_own(pipelined: PipelinedRedis, name: str) -> None:
     """pipeline() and pubsub() work across the nodes."""
     async with pipelined.pipeline() as pipeline:
@@ -565,6 +584,24 @@ async def test_pipelines_and_subscribers_are_redis_pys_own(pipelined: PipelinedR
         await eventually(lambda: told(subscriber, "subscribe"))
         await pipelined.publish(name, "hello")
         await eventually(lambda: told(subscriber, "message"))
+
+
+@pytest.mark.parametrize("verb", [verb for verb in ("subscribe", "ssubscribe") if hasattr(PubSub, verb)])
+async def test_a_subscriber_may_be_the_first(cluster: EmbeddedCluster, name: str, verb: str) -> None:
+    """A subscription works on a client that has sent nothing yet."""
+    async with connect(cluster.url) as redis, redis.pubsub() as subscriber:
+        await getattr(subscriber, verb)(name)
+        assert subscriber.subscribed
+
+
+async def test_a_subscriber_asks_for_the_nodes_no_longer_than_the_deadline(own_cluster: EmbeddedCluster) -> None:
+    """Where no node answers, a subscription ends in time and says so."""
+    for node in own_cluster.nodes:
+        node.pause()
+    async with connect(own_cluster.url, deadline=0.3) as redis, asyncio.timeout(3):
+        if hasattr(RedisCluster, "pubsub"):  # before redis-py 8 it is a subscriber of one node, which asks for none
+            with pytest.raises(RedisTimeoutError, match=r"no node .* within 0.3 s"):
+                await redis.pubsub().subscribe("channel")
 
 
 async def test_a_pipeline_keeps_the_deadline(own_cluster: EmbeddedCluster) -> None:

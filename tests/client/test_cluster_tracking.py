@@ -7,15 +7,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from redis.exceptions import ClusterError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.packing import pack_command
 from aioredis_patterns.embedded import EmbeddedCluster, embedded_cluster
-from aioredis_patterns.errors import TransportError
 from tests.support.slots import Migration, another_than, owner_of
 from tests.support.waiting import eventually
 
@@ -76,7 +75,7 @@ async def test_a_key_on_its_way_is_not_to_be_kept(
     migration = Migration(await owner_of(cluster, name), await another_than(cluster, name), name)
     await read(pipelined, name)
     await migration.begin()
-    with pytest.raises(TransportError, match="on its way"):
+    with pytest.raises(ClusterError, match="on its way"):
         await read(pipelined, name)
     await migration.move_keys()
     await migration.end(cluster)

@@ -15,11 +15,13 @@ import pytest
 from redis import CredentialProvider
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import AuthenticationError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.pipelined_cluster import PipelinedCluster
 from aioredis_patterns.embedded import EmbeddedServer, embedded_server
+from tests.support.faults import FaultProxy
 from tests.support.waiting import eventually
 
 
@@ -106,6 +108,7 @@ def test_a_cluster_url_names_nodes() -> None:
         ("redis+cluster://one,,two", "hosts"),
         ("redis+cluster://one:x", "'one:x' is no host:port"),
         ("redis+cluster://one/1", "database 0"),
+        ("redis+cluster://one?db=1", "database 0"),
         ("redis+sentinel://one", "service"),
         ("redis+sentinel://one/", "service"),
         ("redis+sentinel:///main", "hosts"),
@@ -130,6 +133,7 @@ MAKERS: dict[str, Callable[..., PipelinedRedis]] = {
     "cluster": partial(connect, "redis+cluster://h"),
     "sentinel": partial(connect, "redis+sentinel://h/main"),
     "class": PipelinedRedis,
+    "class from a URL": partial(PipelinedRedis.from_url, "redis://h"),
     "cluster class": partial(PipelinedCluster, [("h", 6379)]),
 }
 
@@ -160,6 +164,22 @@ def test_lanes_are_at_least_one() -> None:
     """No lane at all could carry nothing."""
     with pytest.raises(ValueError, match="lanes"):
         connect("redis://h", lanes=0)
+
+
+async def test_a_class_made_from_a_url_takes_its_own_options(url: str, name: str) -> None:
+    """`from_url` gives the same client as `connect` does."""
+    told: list[object] = []
+    async with PipelinedRedis.from_url(url, deadline=2, lanes=3, on_event=told.append, decode_responses=True) as redis:
+        await redis.set(name, "x", ex=60)
+        assert await redis.get(name) == "x"
+        assert (redis.deadline, len(link_of(redis).lanes), link_of(redis).on_event) == (2, 3, told.append)
+
+
+@pytest.mark.parametrize("lanes", [1.5, "2", None])
+def test_lanes_are_counted(lanes: Any) -> None:
+    """What is no whole number is refused where it is given, not by the first command."""
+    with pytest.raises(TypeError, match="lanes"):
+        connect("redis://h", lanes=lanes)
 
 
 async def test_a_client_works_without_a_block(server: EmbeddedServer, name: str) -> None:
@@ -228,6 +248,24 @@ async def works(call: Awaitable[Any]) -> bool:
 class _Unlucky(CredentialProvider):
     def get_credentials(self) -> tuple[str, str]:
         raise LookupError("no token today")
+
+
+@pytest.mark.parametrize("kind", CALLS)
+async def test_an_option_that_redis_py_does_not_know_is_told_at_once(url: str, kind: str) -> None:
+    """A misspelt option is the same TypeError as with redis-py's own client, and nobody waits for the deadline."""
+    async with connect(url, deadline=20, client_nmae="web") as redis, asyncio.timeout(5):
+        with pytest.raises(TypeError, match="client_nmae"):
+            await CALLS[kind](redis)
+
+
+async def test_a_server_that_is_silent_from_the_start_is_said_to_be(server: EmbeddedServer) -> None:
+    """Where not even the handshake is answered, the error says so."""
+    async with FaultProxy(server.host or "", server.port or 0) as proxy, connect(proxy.url, deadline=1.5) as redis:
+        proxy.black_hole()
+        with pytest.raises(
+            RedisConnectionError, match=r"^no connection within 1.5 s \(GET was not sent within 1.5 s\)"
+        ):
+            await redis.get("key")
 
 
 @pytest.mark.parametrize("kind", CALLS)

@@ -50,6 +50,20 @@ async def test_a_stopped_server_costs_a_caller_its_deadline_and_no_more(own_serv
         assert took_read <= 0.3 + SLACK
 
 
+async def test_a_call_that_was_tried_again_names_no_deadline_but_its_own(own_server: EmbeddedServer) -> None:
+    """The rest of the time that its last try had is not what its caller gave it."""
+    async with connect(own_server.url, deadline=0.8) as redis:
+        await redis.ping()
+        own_server.pause()
+        try:
+            _, first = await timed(redis.get("n"))
+            _, second = await timed(redis.get("n"))  # meanwhile the connection is dropped, having been silent for 1 s
+        finally:
+            own_server.resume()
+    assert str(first) == "GET: no reply within 0.8 s"
+    assert str(second) == "GET: not sent within the time that was left"
+
+
 async def test_a_short_pause_costs_time_and_nothing_else(own_server: EmbeddedServer) -> None:
     """A server stopped for 3 s answers everything that waited, once."""
     async with connect(own_server.url) as redis:

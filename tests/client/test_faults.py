@@ -23,7 +23,7 @@ from aioredis_patterns.client.wire import Unanswered
 from aioredis_patterns.embedded import EmbeddedServer, embedded_server
 from aioredis_patterns.errors import OutcomeUnknownError
 from tests.support.faults import Fault, FaultProxy
-from tests.support.waiting import eventually, lag_of_the_loop
+from tests.support.waiting import connected, eventually, lag_of_the_loop
 
 ADD_ONCE = Script("tests.client", "add_once", keys=2, repeatable=True)
 ADD = Script("tests.client", "add", keys=1)
@@ -156,7 +156,7 @@ async def clients_of(redis: PipelinedRedis) -> set[str]:
 async def test_a_silent_connection_is_given_up(proxy: FaultProxy, name: str) -> None:
     """A connection that is silent for as long as a call may take is dropped, so that later calls get a new one."""
     async with connect(proxy.url, deadline=0.3) as redis:
-        await redis.ping()
+        await connected(redis)
         proxy.black_hole()
         with pytest.raises(RedisTimeoutError):
             await redis.get(name)
@@ -169,7 +169,7 @@ async def test_a_call_with_much_time_keeps_no_dead_connection(
     """A call that may take ten minutes is no reason to believe in a silent connection for ten minutes."""
     monkeypatch.setattr(lane, "LONGEST_PATIENCE", 1.0)
     async with connect(proxy.url, deadline=0.3) as redis:
-        await redis.ping()
+        await connected(redis)
         proxy.black_hole()
         with pytest.raises(OutcomeUnknownError):
             await ADD(redis, name, 1, 60_000, deadline=600)

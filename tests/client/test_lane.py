@@ -21,7 +21,7 @@ from aioredis_patterns.client.wire import Unanswered
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import OutcomeUnknownError
 from tests.support.faults import Fault, FaultProxy
-from tests.support.waiting import eventually
+from tests.support.waiting import connected, eventually
 
 VALUE = bytes(1_000_000)
 PING = pack_command(("PING",))
@@ -96,7 +96,7 @@ async def test_closing_ends_the_wait_of_those_outside(own_server: EmbeddedServer
 async def test_those_who_stopped_waiting_outside_are_forgotten(own_server: EmbeddedServer) -> None:
     """However long the server stalls, callers that gave up leave nothing behind."""
     async with connect(own_server.url, deadline=0.1) as redis:
-        await redis.ping()
+        await connected(redis)
         lane = lane_of(redis)
         own_server.pause()
         backlog = [lane.submit(pack_command(("SET", "k", VALUE)), 20.0) for _ in range(60)]
@@ -134,7 +134,7 @@ async def test_a_place_given_up_goes_to_the_next(own_server: EmbeddedServer) -> 
 async def test_a_backlog_that_expired_lets_go_of_the_lane(own_server: EmbeddedServer) -> None:
     """When nobody waits for a dead server any more, nobody dials it, and the next call is not kept outside."""
     async with connect(own_server.url, deadline=0.3) as redis:
-        await redis.ping()
+        await connected(redis)
         lane = lane_of(redis)
         await own_server.kill()
         await eventually(lambda: not lane.statistics().connected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import OutcomeUnknownError
+from tests.support.faults import FaultProxy
 from tests.support.waiting import eventually
 
 
@@ -138,14 +139,35 @@ async def test_a_client_of_its_own_opens_its_connection_again(own_server: Embedd
         assert await own.client_id() != closed
 
 
-async def test_a_read_of_a_client_of_its_own_times_out(own_server: EmbeddedServer, name: str) -> None:
-    """A read on a private connection that is not answered was not executed, or only read; a write may have been."""
+ON_ITS_OWN: dict[str, tuple[Callable[[PipelinedRedis, str], Awaitable[Any]], type[Exception], str]] = {
+    "a read": (lambda own, key: own.get(key), RedisTimeoutError, "GET: no reply within 0.2 s"),
+    "a write": (lambda own, key: own.incr(key), OutcomeUnknownError, "INCRBY: no reply within 0.2 s"),
+    "a blocking read": (lambda own, key: own.blpop(key, 0.3), OutcomeUnknownError, "BLPOP: no reply within 0.5 s"),
+}
+
+
+@pytest.mark.parametrize("kind", ON_ITS_OWN)
+async def test_a_client_of_its_own_times_out(own_server: EmbeddedServer, name: str, kind: str) -> None:
+    """A read that is not answered only read, a write may have been executed; without a connection neither was sent."""
+    call, error, said = ON_ITS_OWN[kind]
     async with connect(own_server.url, deadline=0.2) as redis, redis.client() as own:
         own_server.pause()
         try:
-            with pytest.raises(RedisTimeoutError, match=r"within 0.2 s"):
-                await own.get(name)
-            with pytest.raises(OutcomeUnknownError):
-                await own.incr(name)
+            with pytest.raises(error, match=said):
+                await call(own, name)
+            with pytest.raises(RedisTimeoutError, match=r"no connection within 0.2 s"):
+                await call(own, name)
         finally:
             own_server.resume()
+
+
+async def test_a_read_that_may_block_for_ever_waits_for_its_connection_no_longer_than_others(
+    server: EmbeddedServer,
+) -> None:
+    """The deadline bounds what comes before the read, whatever the timeouts of the socket are."""
+    async with FaultProxy(server.host or "", server.port or 0) as proxy, asyncio.timeout(5):
+        proxy.black_hole()
+        async with connect(proxy.url, deadline=0.3, socket_timeout=None, socket_connect_timeout=None) as redis:
+            with pytest.raises(RedisTimeoutError, match=r"BLPOP: no connection within 0.3 s"):
+                await redis.blpop("key", timeout=0)
+        proxy.heal()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -27,8 +28,9 @@ async def test_a_member_is_new_once(redis: Redis, name: str) -> None:
         False,
     ]
     drawn = await seen.sample(5)
-    assert len(set(drawn)) == 5
+    assert (len(set(drawn)), len(await seen.sample(1))) == (5, 1)
     assert len(await seen.sample(99)) == 19
+    assert [await seen.remove(1, 2, 3), await seen.count()] == [3, 16]
 
 
 async def test_a_set_lives_as_long_as_it_was_told(redis: Redis, name: str) -> None:
@@ -99,6 +101,16 @@ async def test_removing_all_while_others_add(redis: Redis, name: str) -> None:
     assert all([await tags.find(all=[tag]) == ["p"] for tag in left])
 
 
+async def test_what_was_changed_meanwhile_is_removed_too(redis: Redis, name: str) -> None:
+    """Tags that another has put in the place of those that were read are removed with the item, and their sets."""
+    tags = TagIndex(redis, name)
+    await tags.add("p1", "red", "big")
+    assert await tags._remove("p1", ["new", "big"], 1) == await tags._remove("p1", ["big"], 1) == -1
+    assert await tags.find(all=["red", "big"]) == ["p1"]
+    assert await tags.remove("p1") == 2
+    assert [key async for key in redis.scan_iter(f"arp:{{{name}}}:*")] == []
+
+
 async def test_a_graph_has_both_directions(redis: Redis, name: str) -> None:
     """Who follows is among the followers, at once and until they do not any more."""
     graph = SocialGraph(redis, name)
@@ -107,10 +119,16 @@ async def test_a_graph_has_both_directions(redis: Redis, name: str) -> None:
         False,
         True,
     ]
-    assert (await graph.followers("b")).people == ["a", "c"]
+    assert (await graph.followers("b")).people == list(await graph.followers("b")) == ["a", "c"]
+    assert [await graph.follows("a", "b"), await graph.follows("b", "a"), await graph.follows("a", "a")] == [
+        True,
+        False,
+        False,
+    ]
     assert (await graph.following("a")).people == ["b"]
     assert [await graph.unfollow("a", "b"), await graph.unfollow("a", "b")] == [True, False]
     assert ((await graph.followers("b")).count, (await graph.following("a")).count) == (1, 0)
+    assert not await graph.follows("a", "b")
     with pytest.raises(ValueError, match="themselves"):
         await graph.follow("a", "a")
 
@@ -164,6 +182,37 @@ async def test_what_is_no_member_is_refused(pipelined: Redis, name: str, member:
     ):
         with pytest.raises((ValueError, TypeError)):
             await call()
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, None, "3", float("nan"), 2**64])
+async def test_what_is_no_count_is_refused(pipelined: Redis, name: str, count: Any) -> None:
+    """How many are asked for, and from where on, are whole numbers, or nothing is sent."""
+    graph = SocialGraph(pipelined, name)
+    for call in (
+        lambda: UniqueSet(pipelined, name).sample(count),
+        lambda: graph.following("a", count=count),
+        lambda: graph.followers("a", cursor=count or -1),
+        lambda: graph.suggestions("a", count),
+    ):
+        with pytest.raises((ValueError, TypeError), match="must be"):
+            await call()
+
+
+class Part(int, Enum):
+    """A number with a name, by which it prints."""
+
+    FEW = 2
+
+
+async def test_a_count_of_another_class_is_its_value(redis: Redis, name: str) -> None:
+    """How many are asked for is what it is worth, whatever its class prints it as."""
+    seen, graph = UniqueSet(redis, name), SocialGraph(redis, name)
+    await seen.add("ada", "bob", "cy")
+    await graph.follow("ada", "bob")
+    await graph.follow("bob", "cy")
+    assert len(await seen.sample(Part.FEW)) == 2
+    assert (await graph.following("ada", count=Part.FEW)).people == ["bob"]
+    assert [found.member for found in await graph.suggestions("ada", Part.FEW)] == ["cy"]
 
 
 async def test_collections_work_in_a_cluster() -> None:

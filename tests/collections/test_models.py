@@ -56,6 +56,10 @@ class Graph(RuleBasedStateMachine):
             assert (found.people, found.cursor, found.count) == (sorted(expected), 0, len(expected))
 
     @rule(one=PEOPLE, other=PEOPLE)
+    def follows(self, one: str, other: str) -> None:
+        assert self.runner.run(self.graph.follows(one, other)) == ((one, other) in self.model)
+
+    @rule(one=PEOPLE, other=PEOPLE)
     def mutual(self, one: str, other: str) -> None:
         expected = sorted(self.followed_by(one) & self.followed_by(other))
         assert self.runner.run(self.graph.mutual(one, other)) == expected

@@ -166,6 +166,13 @@ async def test_nothing_listening_cannot_serve(own_server: EmbeddedServer) -> Non
     assert answer.seconds < 20
 
 
+@pytest.mark.parametrize("url", ["redis+cluster://127.0.0.1:1", "one server"])
+async def test_what_is_no_cluster_cannot_serve_as_one(own_server: EmbeddedServer, url: str) -> None:
+    """A cluster that nobody answers for, and a server without one, are told of as any server that is not reached."""
+    code, found = await diagnosis(url if "://" in url else f"redis+cluster://127.0.0.1:{own_server.port}")
+    assert (code, found.keys()) == (2, {"reach"})
+
+
 async def test_a_silent_server_is_given_up_in_time(own_server: EmbeddedServer) -> None:
     """A server that takes the connection and says nothing costs no more than the timeout."""
     own_server.pause()
@@ -177,7 +184,12 @@ async def test_a_silent_server_is_given_up_in_time(own_server: EmbeddedServer) -
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost", *(f"redis://127.0.0.1:1{end}" for end in ("/x", "?protocol=x", "?typo=1"))]
+    "url",
+    [
+        "localhost",
+        *(f"redis{kind}://127.0.0.1:1{end}" for kind in ("", "+cluster") for end in ("/x", "?protocol=x", "?typo=1")),
+        "redis+cluster://127.0.0.1:1?db=1",
+    ],
 )
 async def test_a_wrong_url_is_told_of(url: str) -> None:
     """What is no URL, or has an option that is none, is an error of its own and no traceback."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import Counter
 from typing import Any
 
 import pytest
 import redis.asyncio as redis_py
 from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns._core.lua import KNOWN, read_source
 from aioredis_patterns._core.scripts import Script
@@ -17,6 +19,7 @@ from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.embedded import EmbeddedServer
 from tests.support.faults import FaultProxy
+from tests.support.waiting import connected
 
 ECHO = Script("tests.client", "echo_arg")
 ADD = Script("tests.client", "add")
@@ -64,6 +67,19 @@ async def test_an_endless_script_flush_reaches_no_caller(own_server: EmbeddedSer
         await flushing
         assert done == {int: 2000}
         assert await redis.get("n") == b"2000"
+
+
+async def test_a_flush_reaches_no_caller_after_its_deadline(own_server: EmbeddedServer, name: str) -> None:
+    """A process that stands still until its deadline is over is told of that, and not of a script that is missing."""
+    async with connect(own_server.url, deadline=0.3) as redis:
+        await connected(redis)
+        await redis.script_flush()
+        call = asyncio.create_task(ADD(redis, name, 1, 60_000))
+        await asyncio.sleep(0)
+        time.sleep(0.5)  # noqa: ASYNC251 - the reply and the deadline are then met in one turn of the loop
+        with pytest.raises(RedisTimeoutError):
+            await call
+        assert await redis.get(name) is None
 
 
 async def test_a_flushed_script_is_loaded_again_behind_the_call(own_server: EmbeddedServer) -> None:

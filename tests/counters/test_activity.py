@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client import connect
@@ -45,6 +46,7 @@ async def test_days_are_put_together(redis: Redis, name: str) -> None:
     for number, day in enumerate(WEEK):
         await activity.mark(*range(number, number + 10), day=day)
     assert [await activity.active_any(WEEK[:3]), await activity.active_all(WEEK[:3])] == [12, 8]
+    assert [await activity.active_any(WEEK[:2]), await activity.active_all(WEEK[:2])] == [11, 9]
     assert [await activity.active_any(WEEK[:1]), await activity.active_all([*WEEK, date(2026, 12, 1)])] == [10, 0]
     assert [await activity.wau(WEEK[-1]), await activity.wau(WEEK[0]), await activity.mau(date(2026, 12, 5))] == [
         16,
@@ -67,6 +69,20 @@ async def test_retention_is_a_triangle(redis: Redis, name: str) -> None:
     assert await activity.retention(MONDAY, 3, days=2) == by_two
     assert by_two[2].rates == [0.0]
     assert len(await keys_of(redis, name)) == 4
+
+
+async def test_a_day_that_is_none_leaves_nothing_behind(redis: Redis, name: str) -> None:
+    """Where a day's key is of another type, a question about it is an error that leaves no key behind."""
+    activity = Activity(redis, name)
+    await activity.mark("ada", day=WEEK[0])
+    await activity.mark("ada", day=WEEK[1])
+    before = sorted(await keys_of(redis, name))
+    await redis.delete(before[1])
+    await redis.lpush(before[1], "another's")
+    for question in (activity.retention(WEEK[0], 2), activity.active_any(WEEK), activity.active_all(WEEK)):
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            await question
+    assert sorted(await keys_of(redis, name)) == before
 
 
 async def test_every_member_has_a_bit_of_its_own(pipelined: Redis, name: str) -> None:
@@ -164,6 +180,38 @@ async def test_a_day_of_many_is_as_small_as_its_bits(pipelined: Redis, name: str
     await activity.mark(*range(999_000, 1_000_000), day=MONDAY)
     (bits,) = await keys_of(pipelined, name)
     assert 125_000 <= await pipelined.memory_usage(bits) <= 132_000
+
+
+async def test_a_day_grows_by_a_little_room(pipelined: Redis, name: str) -> None:
+    """A day that grows takes a thirty-second more than it needs, and no more than its capacity."""
+    activity = Activity(pipelined, name, direct=True)
+    await activity.mark(80_000, day=MONDAY)
+    (bits,) = await keys_of(pipelined, name)
+    length = await pipelined.strlen(bits)
+    assert 10_001 < length <= 10_001 * 33 / 32
+    await activity.mark(8 * length, day=MONDAY)
+    assert length < await pipelined.strlen(bits) <= (length + 1) * 33 / 32
+    assert await pipelined.memory_usage(bits) <= 13_000
+    full = Activity(pipelined, f"{name}:full", direct=True, capacity=80_008)
+    await full.mark(80_007, day=MONDAY)
+    (bits,) = await keys_of(pipelined, f"{name}:full")
+    assert await pipelined.strlen(bits) == 10_001
+    assert await pipelined.memory_usage(bits) <= 13_000
+
+
+async def test_one_member_may_be_all(redis: Redis, name: str) -> None:
+    """The smallest capacity has room for one member, mapped or direct."""
+    for direct, member in ((False, "ada"), (True, 0)):
+        activity = Activity(redis, f"{name}:{direct}", capacity=1, direct=direct)
+        assert [await activity.mark(member), await activity.count()] == [1, 1]
+
+
+async def test_a_day_that_has_ended_is_not_marked_when_none_is_kept(redis: Redis, name: str) -> None:
+    """With nothing to be kept, the day before the server's is gone."""
+    seconds, _ = await redis.time()
+    yesterday = datetime.fromtimestamp(seconds, UTC).date() - timedelta(1)
+    with pytest.raises(ValueError, match="not kept"):
+        await Activity(redis, name, keep=0).mark("ada", day=yesterday)
 
 
 async def test_nonsense_is_refused(pipelined: Redis, name: str) -> None:

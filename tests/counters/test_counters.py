@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from aioredis_patterns.client import connect
 from aioredis_patterns.counters import Counter, ShardedCounter, UniqueCounter
 from aioredis_patterns.embedded import EmbeddedServer, embedded_cluster
-from aioredis_patterns.errors import OutcomeUnknownError
+from aioredis_patterns.errors import CodecError, OutcomeUnknownError
 from tests.support.faults import Fault, FaultProxy
 from tests.support.waiting import eventually
 
@@ -22,6 +24,21 @@ async def test_a_counter_counts(redis: Redis, name: str) -> None:
     assert [await counter.get(), await counter.increment(), await counter.increment(by=5)] == [0, 1, 6]
     assert [await counter.decrement(by=7), await counter.increment("other")] == [-1, 1]
     assert [await counter.reset(), await counter.get(), await counter.get("other")] == [-1, 0, 1]
+
+
+class Step(int, Enum):
+    """A number with a name, by which it prints."""
+
+    LARGE = 3
+
+
+async def test_a_number_of_another_class_is_its_value(redis: Redis, name: str) -> None:
+    """What is added, a bound and the number of shards are what they are worth, whatever their class prints them as."""
+    counter = Counter(redis, name, maximum=Step.LARGE)
+    assert [await counter.increment(by=Step.LARGE), await counter.increment()] == [3, None]
+    hits = ShardedCounter(redis, name, shards=Step.LARGE)
+    await hits.increment(by=Step.LARGE)
+    assert await hits.get() == 3
 
 
 async def test_bounds_hold_in_a_crowd(redis: Redis, name: str) -> None:
@@ -61,6 +78,17 @@ async def test_beyond_what_is_exact_nothing_is_added(redis: Redis, name: str) ->
     assert await counter.increment() is None
     assert await counter.increment(by=2) is None
     assert await counter.get() == 2**53
+
+
+@pytest.mark.parametrize("foreign", [b"many", b"nan", b"inf", b"1.5", b"\xff", b""])
+async def test_what_is_no_number_is_not_added_to(redis: Redis, name: str, foreign: bytes) -> None:
+    """Where another's bytes are in the place of a counter that is an error, and no bound, and they stay."""
+    await redis.set(f"arp:{{{name}}}:counter", foreign)
+    with pytest.raises(ResponseError, match=r"no number|not an integer"):
+        await Counter(redis, name).increment()
+    with pytest.raises(CodecError):
+        await Counter(redis, name).get()
+    assert await redis.strlen(f"arp:{{{name}}}:counter") == len(foreign)
 
 
 async def test_a_bound_that_was_moved_holds_nobody_fast(redis: Redis, name: str) -> None:

@@ -125,6 +125,21 @@ async def test_a_lost_reply_changes_once(server: EmbeddedServer, name: str) -> N
         assert await docs.get("ada") == [1]
 
 
+async def test_nobody_has_no_document(pipelined: Redis, name: str) -> None:
+    """None is no key: whoever has none would have the same document as all others who have none."""
+    docs = Document(pipelined, name)
+    nobody: Any = None
+    for call in (
+        lambda: docs.get(nobody),
+        lambda: docs.set(nobody, 1),
+        lambda: docs.update(nobody, "$", 1),
+        lambda: docs.compare_and_set(nobody, None, 1),
+        lambda: docs.delete(nobody),
+    ):
+        with pytest.raises(TypeError, match="key must be"):
+            await call()
+
+
 async def test_what_is_no_document_is_refused(redis: Redis, name: str, docs: Document) -> None:
     """None and what has no JSON are refused and change nothing; bytes that are no JSON are an error to the reader."""
     for wrong in (None, object(), {"a": object()}):

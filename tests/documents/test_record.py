@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -49,6 +50,16 @@ class Account(BaseModel):
     age: int | None = Field(default=None, ge=0)
     logins: int = Field(default_factory=lambda: 5)
     tags: list[str] = Field(default_factory=list)
+
+
+class Aliased(BaseModel):
+    """Somebody whose fields have other names for those who make one."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(validation_alias=AliasChoices("n", "fullName"))
+    town: str = Field("", validation_alias=AliasPath("home", 0), serialization_alias="city")
+    others: list[Account] = Field(default=[], alias="theirs")
 
 
 ADA = Profile("Ada", None, 1, 0.5, ["a", "{b}"], b"\xff\0", [1], datetime(2026, 1, 1, tzinfo=UTC))
@@ -100,6 +111,17 @@ async def test_models_are_records_too(redis: Redis, name: str) -> None:
     assert await accounts.increment("ada", "logins") == 6
 
 
+async def test_aliases_are_for_those_who_make_a_model(redis: Redis, name: str) -> None:
+    """A model comes back whatever aliases its fields have, and one with more fields than its type has is refused."""
+    people = Record(redis, name, Aliased)
+    ada = Aliased(n="Ada", home=["London"], theirs=[Account(fullName="Bob")])
+    await people.set("ada", ada)
+    assert await people.update("ada", name="Ada L.")
+    assert await people.get("ada") == ada.model_copy(update={"name": "Ada L."})
+    with pytest.raises(TypeError, match="no field 'more'"):
+        await people.set("ada", Aliased(n="Ada", more=1))
+
+
 async def test_a_change_writes_what_it_names(redis: Redis, name: str, users: Record[Profile]) -> None:
     """A change leaves all other fields alone, those too that the type does not know, and makes no record."""
     assert not await users.update("ada", age=36)
@@ -110,6 +132,17 @@ async def test_a_change_writes_what_it_names(redis: Redis, name: str, users: Rec
     assert await users.get("ada") == replace(ADA, age=36, name="Ada L.")
     stored = [await redis.hget(f"arp:{{{name}|ada}}:record", part) for part in ("newer", "score")]
     assert stored in (["1", "0.50"], [b"1", b"0.50"])
+
+
+async def test_what_is_so_already_is_not_written(own_server: EmbeddedServer, name: str) -> None:
+    """A change writes the fields that differ, and none where none does."""
+    async with connect(own_server.url) as redis:
+        users = Record(redis, name, Profile)
+        await users.set("ada", ADA)
+        assert await users.update("ada", name=ADA.name, logins=ADA.logins)
+        assert await users.update("ada", name=ADA.name, logins=7)
+        assert (await redis.info("commandstats"))["cmdstat_hset"]["calls"] == 1 + 1
+        assert await users.get("ada") == replace(ADA, logins=7)
 
 
 async def test_changes_of_different_fields_all_last(users: Record[Profile]) -> None:
@@ -147,6 +180,26 @@ async def test_counters_count(redis: Redis, name: str, users: Record[Profile]) -
     with pytest.raises(ResponseError):
         await users.increment("ada", "logins")
     assert await users.get("ada") == replace(ADA, logins=2**63 - 1, score=1.75)
+
+
+class Measured(float):
+    """A number that prints as a call, as those of numpy do."""
+
+    def __repr__(self) -> str:
+        return f"measured({float(self)})"
+
+
+class Step(int, Enum):
+    """A number with a name, by which it prints."""
+
+    LARGE = 3
+
+
+async def test_a_number_of_another_class_is_its_value(users: Record[Profile]) -> None:
+    """What is added is what it is worth, whatever its class prints it as."""
+    await users.set("ada", ADA)
+    assert await users.increment("ada", "score", Measured(1.5)) == ADA.score + 1.5
+    assert await users.increment("ada", "logins", Step.LARGE) == ADA.logins + 3
 
 
 async def test_a_change_by_what_there_is_loses_nothing(users: Record[Profile]) -> None:
@@ -234,6 +287,21 @@ async def test_a_lost_reply_counts_once(server: EmbeddedServer, name: str) -> No
             with pytest.raises(OutcomeUnknownError):
                 await call
         assert await users.get("ada") == Profile("Ada", 1, 1)
+
+
+async def test_nobody_has_no_record(pipelined: Redis, name: str) -> None:
+    """None is no key: whoever has none would have the same record as all others who have none."""
+    users = Record(pipelined, name, Profile)
+    nobody: Any = None
+    for call in (
+        lambda: users.get(nobody),
+        lambda: users.set(nobody, ADA),
+        lambda: users.update(nobody, age=1),
+        lambda: users.increment(nobody, "logins"),
+        lambda: users.delete(nobody),
+    ):
+        with pytest.raises(TypeError, match="key must be"):
+            await call()
 
 
 @pytest.mark.parametrize(

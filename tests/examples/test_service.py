@@ -16,6 +16,7 @@ from aioredis_patterns import embedded_server
 from examples.service.app import create_app
 from examples.service.database import GUESTS, PASSWORD, Database
 from examples.service.house import House
+from examples.service.shop import fulfil
 from tests.integrations.serving import serving
 from tests.support.waiting import eventually
 
@@ -140,6 +141,31 @@ async def test_an_order_is_taken_once_and_done(client: httpx.AsyncClient) -> Non
     page = (await client.get("/")).text
     assert page.count("on its way") == 1
     assert '<td class="number">11</td>' in page
+
+
+async def test_an_order_that_broke_off_is_done_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that dies at an order leaves nothing half done, and who takes the order next takes one from stock."""
+    number, before = await house.database.add_order("cyd", "Darjeeling"), await house.database.left("Darjeeling") or 0
+
+    async def die(*_: object) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patch, pytest.raises(ConnectionError):
+        patch.setattr(house.database, "set_state", die)
+        await fulfil(house, number)
+    for _ in range(2):
+        await fulfil(house, number)
+    assert await house.database.left("Darjeeling") == before - 1
+    assert await house.database.order(number) == ("Darjeeling", "on its way")
+
+
+async def test_strange_words_are_no_accidents(client: httpx.AsyncClient) -> None:
+    """Names that nobody can have and forms that are no text are refused, and break nothing."""
+    headers = {"X-CSRF-Token": await csrf(client, "/login")}
+    answers = [await client.post("/login", data={"name": name}, headers=headers) for name in ("x" * 600, "\0", "ü")]
+    answers.append(await client.post("/login", content=b"name=\xff&password=%ff", headers=headers))
+    answers += [await client.get(f"/guests/{name}") for name in ("x" * 600, "%00", "%ff")]
+    assert [answer.status_code for answer in answers] == [403] * 4 + [422, 404, 404]
 
 
 async def test_no_more_is_sold_than_there_is(house: House, client: httpx.AsyncClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -109,6 +110,26 @@ async def test_the_first_rule_that_fits_decides(flags: FeatureFlags) -> None:
     assert await said("ann", "bob") == [False, False]
 
 
+class Role(str, Enum):  # noqa: UP042  # a StrEnum prints as its value
+    """A text with a name, by which it prints."""
+
+    STAFF = "staff"
+
+
+async def test_a_text_of_another_class_is_its_value(redis: Redis, name: str, flags: FeatureFlags) -> None:
+    """A user or a group is the text that it holds, whatever its class prints it as, when it is set and when asked."""
+    await flags.set("listed", allow=[Role.STAFF])
+    await flags.set("grouped", groups=[Role.STAFF])
+    await flags.set("varied", percentage=100, variants={str(number): 1 for number in range(99)})
+    assert [await flags.enabled("listed", user) for user in (Role.STAFF, "staff")] == [True, True]
+    assert [await flags.enabled("grouped", "ann", groups=[group]) for group in (Role.STAFF, "staff")] == [True, True]
+    assert await flags.variant("varied", Role.STAFF) == await flags.variant("varied", "staff")
+    fresh = FeatureFlags(redis, name)
+    assert await fresh.enabled("listed", Role.STAFF)
+    await flags.grant("grouped", Role.STAFF)
+    assert ((await flags.audit(1))[0].users, await flags.enabled("grouped", "staff")) == (("staff",), True)
+
+
 async def test_nobody_and_unknown_flags_have_an_answer(flags: FeatureFlags) -> None:
     """Without a user a flag is on at 100 % only, and one that is not there is what the caller says."""
     await flags.set("ui", percentage=99.999)
@@ -126,6 +147,35 @@ async def test_flags_that_require_one_another_are_off(flags: FeatureFlags) -> No
     await flags.set("b", percentage=100, requires=["a"])
     await flags.set("c", percentage=100, requires=["missing"])
     assert await flags.all("ann") == {"a": False, "b": False, "c": False}
+
+
+async def test_what_is_required_in_many_ways_is_asked_once(flags: FeatureFlags) -> None:
+    """Flags whose requirements have requirements in common are decided as soon as others."""
+    before: list[str] = []
+    for level in range(30):
+        for side in "ab":
+            await flags.set(f"{side}{level}", percentage=100, requires=before)
+        before = [f"a{level}", f"b{level}"]
+    assert await asyncio.wait_for(flags.enabled("a29", "ann"), 10)
+    await flags.set("b0", requires=["missing"])
+    assert not await flags.enabled("a29", "ann")
+    assert await flags.enabled("missing", "ann", default=True)
+    assert [flag for flag, on in (await flags.all("ann")).items() if on] == ["a0"]
+
+
+async def test_a_variant_is_of_one_moment(own_server: EmbeddedServer, name: str) -> None:
+    """Whether a flag is on and which variant somebody has come of one read, even if the flags have changed since."""
+    async with connect(own_server.url) as redis:
+        flags = FeatureFlags(redis, name)
+        await flags.set("ui", percentage=100, variants={"old": 1})
+        assert not await flags.enabled("other", "ann")
+        assert flags._copies is not None
+        flags._copies.forget()
+        question = asyncio.create_task(flags.variant("ui", "ann"))
+        await eventually(lambda: flags._copies and flags._copies._loading is not None, every=0)
+        flags._copies.forget()
+        assert await question == "old"
+        assert (await redis.info("commandstats"))["cmdstat_hgetall"]["calls"] == 4  # of the flags and of their bits
 
 
 async def test_a_schedule_goes_by_the_clock_of_the_server(redis: Redis, flags: FeatureFlags) -> None:
@@ -168,6 +218,18 @@ async def test_grants_are_bits(redis: Redis, name: str, flags: FeatureFlags) -> 
     assert await flags.all("bob") == {"one": False, "two": False}
     with pytest.raises(LookupError, match="no flag 'three'"):
         await flags.grant("three", "ann")
+
+
+async def test_each_flag_has_a_bit(redis: Redis, name: str, flags: FeatureFlags) -> None:
+    """Whoever was granted one flag was granted no other, and all flags of a user take a bit each."""
+    for number in range(16):
+        await flags.set(f"flag {number}")
+        assert await flags.grant(f"flag {number}", "all", f"user {number}") == 2
+    for number in range(16):
+        granted = [flag for flag, on in (await flags.all(f"user {number}")).items() if on]
+        assert granted == [f"flag {number}"]
+    assert all((await flags.all("all")).values())
+    assert await redis.strlen(f"arp:{{{name}}}:bits:all") <= 3
 
 
 async def test_the_audit_log_tells_who_did_what(flags: FeatureFlags) -> None:

@@ -334,6 +334,14 @@ async def test_a_cookie_that_browsers_refuse_is_refused(store: SessionStore, opt
         application(store, **options)
 
 
+async def test_a_forms_token_may_be_anything(store: SessionStore) -> None:
+    """What comes back as a token and is no text of Unicode, as JSON can bring it, is not valid, and no accident."""
+    session = RequestSession(store, None)
+    token = session.csrf_token()
+    strange: list[Any] = ["\ud800", "", None, 7, token.encode(), token + "\udcff"]
+    assert [session.csrf_valid(each) for each in (token, *strange)] == [True] + [False] * len(strange)
+
+
 async def test_names_are_texts(store: SessionStore) -> None:
     """A field by another name than a text is refused where it is put."""
     session: Any = RequestSession(store, None)

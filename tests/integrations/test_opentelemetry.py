@@ -14,10 +14,24 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from aioredis_patterns import Cache, Lock, LockTimeoutError, Queue, SessionStore, TokenBucket, Worker, connect, events
+from aioredis_patterns import (
+    Cache,
+    ConsumerGroup,
+    EventLog,
+    Lock,
+    LockTimeoutError,
+    Queue,
+    SessionStore,
+    TokenBucket,
+    Worker,
+    connect,
+    events,
+)
 from aioredis_patterns.client import PipelinedRedis
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.integrations.opentelemetry import Metrics, Spans
+from aioredis_patterns.queues import QueueStats
+from aioredis_patterns.streams import GroupStats
 from aioredis_patterns.types import EventHook
 from tests.support.faults import FaultProxy
 from tests.support.source import ROOT
@@ -25,8 +39,11 @@ from tests.support.waiting import eventually
 
 EVENTS = [getattr(events, name) for name in events.__all__ if name != "emit"]
 DASHBOARD = ROOT / "examples" / "observability" / "grafana.json"
+ALERTS = ROOT / "examples" / "observability" / "alerts.yml"
 GUIDE = ROOT / "docs" / "observability.md"
-IN_PROMETHEUS = {"Histogram": ("_seconds_bucket", "_seconds_count", "_seconds_sum"), "Sum": ("_total",)}
+ENDINGS = {"Histogram": ("_bucket", "_count", "_sum"), "Sum": ("_total",), "Gauge": ("",)}
+UNITS = {"s": "_seconds"}
+"""What Prometheus adds to the name of an instrument."""
 
 
 @pytest.fixture
@@ -35,7 +52,7 @@ def reader() -> InMemoryMetricReader:
 
 
 @pytest.fixture
-def metrics(reader: InMemoryMetricReader) -> EventHook:
+def metrics(reader: InMemoryMetricReader) -> Metrics:
     return Metrics(MeterProvider([reader]))
 
 
@@ -57,15 +74,28 @@ def points(reader: InMemoryMetricReader, instrument: str) -> list[tuple[dict[str
     ]
 
 
-def instruments(reader: InMemoryMetricReader) -> dict[str, str]:
-    """The name of each instrument that was recorded, and of which kind it is."""
+def instruments(reader: InMemoryMetricReader) -> dict[str, Any]:
+    """The instruments that were recorded, by their names."""
     data = reader.get_metrics_data()
     scopes = [] if data is None else [scope for resource in data.resource_metrics for scope in resource.scope_metrics]
-    return {
-        metric.name.removeprefix("redis_patterns."): type(metric.data).__name__
-        for scope in scopes
-        for metric in scope.metrics
-    }
+    return {metric.name: metric for scope in scopes for metric in scope.metrics}
+
+
+def in_prometheus(metric: Any) -> set[str]:
+    """What Prometheus calls it."""
+    name = metric.name.replace(".", "_") + UNITS.get(metric.unit, "")
+    return {name + ending for ending in ENDINGS[type(metric.data).__name__]}
+
+
+async def record_everything(metrics: Metrics) -> None:
+    """One record in each instrument."""
+    for event in EVENTS:
+        metrics(one_of(event))
+    for stats in (QueueStats(1, 2, 3, 4, 5.0), GroupStats(1, 2, 3, 4.0)):
+        metrics._measure[type(stats)](stats, {})
+    delivery: Any = None
+    async with metrics.handling("emails")(delivery):
+        pass
 
 
 def one_of(event: type) -> object:
@@ -146,28 +176,91 @@ async def test_scripts_and_losses_of_a_connection(
 
 
 def test_every_event_is_counted(metrics: EventHook, reader: InMemoryMetricReader) -> None:
-    """There is no event that `Metrics` lets pass, and the guide names the instrument of each."""
+    """There is no event that `Metrics` lets pass."""
     for count, event in enumerate(EVENTS, start=1):
         metrics(one_of(event))
-        assert sum(made for name in instruments(reader) for _, made in points(reader, name)) >= count, event
-    named = set(re.findall(r"`redis_patterns\.([\w.]+)`", GUIDE.read_text()))
-    assert set(instruments(reader)) <= named
+        found = [point for name in instruments(reader) for point in points(reader, name.partition(".")[2])]
+        assert sum(made for _, made in found) >= count, event
 
 
-def test_the_dashboard_asks_for_what_there_is(metrics: EventHook, reader: InMemoryMetricReader) -> None:
-    """Every metric that the dashboard and the guide's questions name is one that Prometheus gets, by that name."""
-    for event in EVENTS:
-        metrics(one_of(event))
-    known = {
-        f"redis_patterns_{name.replace('.', '_')}{ending}"
-        for name, kind in instruments(reader).items()
-        for ending in IN_PROMETHEUS[kind]
-    }
-    panels = json.loads(DASHBOARD.read_text())["panels"]
-    asked = " ".join(target["expr"] for panel in panels for target in panel["targets"])
-    named = set(re.findall(r"redis_patterns_\w+", asked + GUIDE.read_text()))
-    assert named <= known
-    assert {name.rsplit("_", 1)[0] for name in known} == {name.rsplit("_", 1)[0] for name in named}
+async def test_the_guide_names_every_instrument(metrics: Metrics, reader: InMemoryMetricReader) -> None:
+    """What is recorded stands in the guide's tables, and nothing else does."""
+    await record_everything(metrics)
+    assert set(instruments(reader)) == set(
+        re.findall(r"`((?:redis_patterns|messaging)\.[a-z.]+)` \|", GUIDE.read_text())
+    )
+
+
+async def test_the_dashboard_asks_for_what_there_is(metrics: Metrics, reader: InMemoryMetricReader) -> None:
+    """The dashboard shows every instrument; what it, the alerts and the guide ask for is called so in Prometheus."""
+    await record_everything(metrics)
+    known = [in_prometheus(metric) for metric in instruments(reader).values()]
+    shown = " ".join(
+        target["expr"] for panel in json.loads(DASHBOARD.read_text())["panels"] for target in panel["targets"]
+    )
+    name = r"(?:redis_patterns|messaging_process)_\w+"
+    assert all(names & set(re.findall(name, shown)) for names in known)
+    assert set(re.findall(name, shown + ALERTS.read_text() + GUIDE.read_text())) <= set().union(*known)
+
+
+async def test_the_depth_of_a_queue(
+    pipelined: PipelinedRedis, name: str, metrics: Metrics, reader: InMemoryMetricReader
+) -> None:
+    """A queue that is measured tells how many messages are in each state, and that none waits when none does."""
+    queue = Queue(pipelined, name)
+    await queue.put("secret")
+    await queue.put("secret", delay=60)
+    await metrics.measure(queue, "emails")
+    assert points(reader, "queue.depth") == [
+        ({"name": "emails", "state": state}, count)
+        for state, count in (("ready", 1), ("delayed", 1), ("leased", 0), ("dead", 0))
+    ]
+    ((attributes, age),) = points(reader, "queue.oldest.age")
+    assert (attributes, age > 0) == ({"name": "emails"}, True)
+    assert await queue.claim(timeout=0) is not None
+    await metrics.measure(queue, "emails")
+    assert points(reader, "queue.oldest.age") == [({"name": "emails"}, 0)]
+    assert "secret" not in str(reader.get_metrics_data())
+
+
+async def test_how_far_a_group_is(
+    pipelined: PipelinedRedis, name: str, metrics: Metrics, reader: InMemoryMetricReader
+) -> None:
+    """A group that is measured tells what it was not given, what is being handled and how old the oldest is."""
+    log = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "billing")
+    for _ in range(3):
+        await log.append("secret")
+    assert await group.claim("worker", timeout=0) is not None
+    await metrics.measure(group)
+    found = {state: points(reader, f"stream.{state}") for state in ("lag", "pending", "dead")}
+    assert found == {state: [({"name": "billing"}, n)] for state, n in (("lag", 2), ("pending", 1), ("dead", 0))}
+    ((_, age),) = points(reader, "stream.oldest.age")
+    assert age > 0
+
+
+async def test_how_long_handlers_take(
+    pipelined: PipelinedRedis, name: str, metrics: Metrics, reader: InMemoryMetricReader
+) -> None:
+    """Each run of a handler is recorded under the queue's name, with the kind of error when it raised one."""
+    queue, handled = Queue(pipelined, name, max_deliveries=1), list[str]()
+
+    async def handle(payload: str) -> None:
+        handled.append(payload)
+        if payload == "bad":
+            raise ZeroDivisionError
+
+    for payload in ("good", "bad"):
+        await queue.put(payload)
+    async with Worker(queue, handle, around=metrics.handling("emails")):
+        await eventually(lambda: len(handled) == 2)
+    data = instruments(reader)["messaging.process.duration"].data
+    attributes = [dict(point.attributes) for point in data.data_points]
+    assert [one.pop("error.type", None) for one in attributes] in (
+        [None, "ZeroDivisionError"],
+        ["ZeroDivisionError", None],
+    )
+    assert {one["messaging.destination.name"] for one in attributes} == {"emails"}
 
 
 def test_what_it_does_not_know_is_let_pass(metrics: EventHook) -> None:

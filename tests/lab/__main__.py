@@ -21,6 +21,7 @@ from pathlib import Path
 from aioredis_patterns.client import connect
 from tests.lab.back import absences
 from tests.lab.crew import Crew
+from tests.lab.ends import unexplained
 from tests.lab.history import Call, read
 from tests.lab.mischief import blow
 from tests.lab.patterns import ON_REPLICAS, PATTERNS
@@ -48,7 +49,7 @@ async def run(scene: str, names: Sequence[str], seconds: float, seed: int, place
     for name in names:
         own = [call for call in calls if call.pattern == name]
         judged = PATTERNS[name].findings(own) if stage.keeps or name in ON_REPLICAS else []
-        findings[name] = [*_idle(own, seconds), *judged, *left[name]]
+        findings[name] = [*_idle(own, seconds), *unexplained(own), *judged, *left[name]]
     findings["the workers"] = [f"{count} left: {what}" for what, count in crew.left.items() if count]
     findings["coming back"] = [*absences(calls, stage.changes)]
     return Report(scene, seed, seconds, calls, mischief, findings)

@@ -51,6 +51,81 @@ EQUIVALENT: Final[dict[str, str]] = {
     "activity_active: if start > 0 and (now < start or now > stop) then return { -2, now } end": (
         "but for one microsecond"
     ),
+    "feature_flags_grant: if redis.call('HEXISTS', flags, flag) == 0 then return -2 end": "Python reads a no",
+    "feature_flags_write: return 2": "Python reads a yes",
+    "tag_index_add: if count > most then return -2 end": "Python reads a no",
+    "tag_index_remove: if all == '1' and redis.call('SCARD', tags) ~= #ARGV - 2 then return -2 end": (
+        "Python reads a no"
+    ),
+    "tag_index_remove: if redis.call('SISMEMBER', tags, ARGV[at]) == 0 then return -2 end": "Python reads a no",
+    "tag_index_remove: for at = 3, all == '1' and #ARGV or 1 do": "from 3 to 1 is nothing, as from 3 to 0 is",
+    "tag_index_find: elseif any > 1 then": "what has the one tag is found among all items too",
+    "activity_active: if start > 0 and (now <= start or now >= stop) then return { -2, now } end": (
+        "but for one microsecond"
+    ),
+    "activity_count: if start > 0 and (now <= start or now >= stop) then return { -2, now } end": (
+        "but for one microsecond"
+    ),
+    "activity_mark: if start > 0 and (now <= start or now >= stop) then return { -2, now } end": (
+        "but for one microsecond"
+    ),
+    "activity_active: if start > 1 and (now < start or now >= stop) then return { -2, now } end": (
+        "today does not begin in the first microsecond of 1970"
+    ),
+    "activity_count: if start > 1 and (now < start or now >= stop) then return { -2, now } end": (
+        "today does not begin in the first microsecond of 1970"
+    ),
+    "activity_mark: if start > 1 and (now < start or now >= stop) then return { -2, now } end": (
+        "today does not begin in the first microsecond of 1970"
+    ),
+    "activity_mark: if ends * 1000 < now then return { -3, now } end": "but for one microsecond",
+    "activity_mark: if #pairs_of > 1 then redis.call('HSET', ids, unpack(pairs_of)) end": (
+        "a member and its bit are two"
+    ),
+    "activity_mark: if direct ~= '1' and redis.call('PTTL', ids) <= ends - now / 1000 "
+    "then redis.call('PEXPIREAT', ids, ends) end": "it sets what is set already",
+    "activity_mark: local whole = math.min(needed + math.floor(needed / 33), math.ceil(capacity / 8))": (
+        "how much room a day has ahead is a measure, and a little less does as well"
+    ),
+    "activity_retention: for at = 4, #KEYS do redis.call('STRLEN', KEYS[at]) end": (
+        "the first is read by the first merge, which leaves nothing behind when it fails"
+    ),
+    "counter_add: return { 2, by }": "Python reads a yes",
+    "counter_add: if old then return { 2, string.format('%.0f', redis.call('INCRBY', counter, by)) } end": (
+        "Python reads a yes"
+    ),
+    "counter_add: local bound = step <= 0 and minimum or maximum": "an addition of nothing is within every bound",
+    "counter_add: local bound = step < 1 and minimum or maximum": "an addition of nothing is within every bound",
+    "fragment_board: local found = { offset, 1 }": "where there are no rows, the rank of the first is not read",
+    "fragment_board: if #page > 1 then": "a row is two",
+    "fragment_putting: if ahead == 0 or (ahead >= 0) == (order == 'desc') then return 0, old end": (
+        "what is equal was told before"
+    ),
+    "fragment_putting: if beyond(before, amount) then return -2, '' end": "Python reads a no",
+    "fragment_putting: return 2, new": "Python reads a yes",
+    "fragment_writing: local turn = redis.call('HINCRBY', places, '', 2)": (
+        "places are given in the same order, with gaps"
+    ),
+    "leaderboard_around: if not index then return rows(board, levels, notes, order, ties, mode, noted, 1, 0) end": (
+        "where there are no rows, the offset is not read"
+    ),
+    "leaderboard_merge: if sums[member] - sums[member] ~= 0 then return -2 end": "Python reads a no",
+    "leaderboard_standing: return { size, -2, row[2] or '' }": "Python reads the score alone",
+    "leaderboard_standing: if not score then return { size, -2, '' } end": "Python reads a no",
+    "periodic_archive: if server_us() <= stop then return -1 end": "but for one microsecond",
+    "periodic_archive: if server_us() < stop then return -2 end": "Python reads a no",
+    "periodic_archive: return #page / 3": "Python reads that the period has ended, and no more",
+    "periodic_put: if start > 0 and (now <= start or now >= stop) then return { -2, now } end": (
+        "but for one microsecond"
+    ),
+    "periodic_put: if start > 0 and (now < start or now > stop) then return { -2, now } end": (
+        "but for one microsecond"
+    ),
+    "periodic_put: if start > 1 and (now < start or now >= stop) then return { -2, now } end": (
+        "only what has no beginning begins then"
+    ),
+    "periodic_put: if ends > 1 and redis.call('PTTL', KEYS[at]) == -1 "
+    "then redis.call('PEXPIREAT', KEYS[at], ends) end": "no period ends in the first milliseconds of 1970",
     "feed_leave: if redis.call('HGET', followers, name) ~= token then return 1 end": "Python does not read it",
     "feed_settle: if redis.call('HGET', following, name) ~= token then return 1 end": "Python does not read it",
     "feed_bring: return 2": "Python reads a yes",
@@ -139,6 +214,27 @@ EQUIVALENT: Final[dict[str, str]] = {
     "write_through_begin: return 2": "Python does not read it",
     "write_through_end: return stored and 2 or 0": "Python reads a yes",
     "write_through_renew: return 1": "who lost the lease asks once more, and is told the same",
+    "idempotency_renew: answers[at] = -2": "Python reads a no",
+    "idempotency_renew: answers[at] = 1": "what is gone is asked for again, and is not brought back",
+    "fragment_head: if redis.call('PTTL', key) <= life then redis.call('PEXPIRE', key, life) end": (
+        "it sets the life that is there"
+    ),
+    "session_create: local ends = known and tonumber(known:sub(18)) or 1": "both are long past",
+    "session_create: epoch = ends >= now and part(known, 1) or fresh": "but for one microsecond",
+    "session_create: if tonumber(some[at + 1]:sub(18)) < now then redis.call('HDEL', epochs, some[at]) end": (
+        "but for one microsecond"
+    ),
+    "session_load: return {'moved', successor, tonumber(grace) >= server_us() and 1 or 0}": "but for one microsecond",
+    "session_load: return {'moved', successor, tonumber(grace) > server_us() and 2 or 0}": "Python reads a yes",
+    "session_load: if life < 0 then": "but for the last millisecond",
+    "session_load: if left < 0 or life - left > idle / 101 then": (
+        "how little is not worth a write is a measure, and not a promise"
+    ),
+    "session_revoke_all: if successor and tonumber(grace) >= server_us() then return {'moved', successor} end": (
+        "but for one microsecond"
+    ),
+    "session_rotate: if life < 0 then": "but for the last millisecond",
+    "session_rotate: if life <= 1 then": "but for the last millisecond",
     "write_behind_done: local names = entry and tonumber(string.sub(entry, 65, 68)) or 1": (
         "what has no length there is no entry, and goes either way"
     ),

@@ -1,12 +1,13 @@
 """Mutants of the Lua scripts: each has one small mistake, and the tests of its script must find it.
 
-    python -m tests.lab.mutants --room locks --sample 40 --seed 7
+    python -m tests.lab.mutants --rooms locks integrations/asgi --sample 40 --seed 7
 
-The room's tests, and those of all rooms' lifetimes, first run once without any mistake: they must pass, and are asked
+A room's tests, and those of all rooms' lifetimes, first run once without any mistake: they must pass, and are asked
 which scripts each of them calls.
-A mutant lives in a copy of the project and meets the tests that call its script, quickest first, with the pipelined
-client. It is killed when one of them fails, or does not end in time; those that survive are named, with the line and
-what became of it. Those that do what the original does stand in `equivalent.py` and are left out.
+A mutant lives in a copy of the project, in a fork of a process that has collected the tests, and meets those that call
+its script, quickest first, with the pipelined client. It is killed when one of them fails, or does not end in time;
+those that survive are named, with the line and what became of it. Those that do what the original does stand in
+`equivalent.py` and are left out.
 """
 
 from __future__ import annotations
@@ -20,19 +21,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aioredis_patterns._core.lua import code_of
 from tests.lab.equivalent import EQUIVALENT
+from tests.lab.forks import HUNG, KILLED, SURVIVED, Meeting
 
 __all__ = ("Mutant", "mutants_of")
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 300.0
-"""Seconds that the tests of a script may take."""
-
 OF_ALL_ROOMS = "tests/test_lifetimes.py"
+
+FORKS = "-p tests.lab.forks --hypothesis-profile=mutants --timeout-method=thread".split()
+PATIENCE = 30.0
+"""Seconds that a test may take with a mutant."""
 
 OTHER_CLIENTS = re.compile(r"\[.*(plain|decoding)")
 """Tests that a script meets with the pipelined client too."""
@@ -73,14 +78,12 @@ class Mutant:
         """What it is called among the equivalent ones."""
         return f"{self.path.stem}: {self.line.strip()}"
 
-    def put_into(self, folder: Path) -> str:
-        """Write it over the script of a copy of the project; what was there."""
-        place = folder / self.path
-        whole = place.read_text()
-        lines = whole.splitlines()
+    def meeting(self, tests: Sequence[str] = ()) -> Meeting:
+        """Itself and the tests that it meets; all, where none is named."""
+        original = (ROOT / self.path).read_text()
+        lines = original.splitlines()
         lines[self.number - 1] = self.line
-        place.write_text("\n".join(lines) + "\n")
-        return whole
+        return Meeting(str(self.path), original, "\n".join(lines) + "\n", tests)
 
 
 def mutants_of(path: Path) -> Iterator[Mutant]:
@@ -102,9 +105,10 @@ def _places(code: str) -> Iterator[re.Match[str]]:
 def tests_by_script(folder: Path, room: str) -> dict[str, list[str]]:
     """The tests that call each script or fragment of a room, quickest first; the room's tests have to pass."""
     calls = folder / "calls.json"
-    done = _pytest(folder, "-p", "tests.lab.calls", f"tests/{room}", OF_ALL_ROOMS, env={"SCRIPT_CALLS": str(calls)})
-    if done.returncode:
-        raise SystemExit(f"the tests fail without any mutant:\n{done.stdout}")
+    env = {"SCRIPT_CALLS": str(calls)}
+    with _pytest(folder, "-p", "tests.lab.calls", folder_of(room), OF_ALL_ROOMS, env=env) as traced:
+        if traced.wait():
+            raise SystemExit("the tests fail without any mutant")
     whole = json.loads(calls.read_text())
     tests = sorted(whole["tests"], key=lambda test: whole["tests"][test]["seconds"])
     return {
@@ -123,65 +127,80 @@ def scripts_of(room: str) -> list[Path]:
     return sorted(path.relative_to(ROOT) for path in (ROOT / "aioredis_patterns" / room / "lua").glob("*.lua"))
 
 
+def folder_of(room: str) -> str:
+    """Where the tests of a room are; those of a folder in it are beside its own."""
+    return f"tests/{room.partition('/')[0]}"
+
+
+def rooms() -> list[str]:
+    """All that have scripts."""
+    folders = (ROOT / "aioredis_patterns").glob("**/lua")
+    return sorted(folder.parent.relative_to(ROOT / "aioredis_patterns").as_posix() for folder in folders)
+
+
 def _users(path: Path, sources: list[tuple[str, str]]) -> set[str]:
     """The names of the scripts in which the file's code stands."""
-    code = re.sub(r"^ *--.*\n", "", (ROOT / path).read_text(), flags=re.MULTILINE)
+    code = code_of((ROOT / path).read_bytes()).decode()
     return {name for name, text in sources if code in text}
 
 
-def is_killed(mutant: Mutant, folder: Path, tests: Sequence[str]) -> bool:
-    """Whether one of the tests fails with it."""
-    original = mutant.put_into(folder)
-    try:
-        done = _pytest(folder, "-x", "--timeout=30", *tests)
-    except subprocess.TimeoutExpired:
-        return True
-    finally:
-        (folder / mutant.path).write_text(original)
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"pytest did not run:\n{done.stdout}{done.stderr}")
-    return done.returncode == 1
+def verdicts(meetings: Sequence[Meeting], folder: Path, patience: float, *tests: str) -> Iterator[str]:
+    """What becomes of each mutant, one after the other; all its tests are among those of the files that are named."""
+    held = folder / "meetings.json"
+    held.write_text("".join(f"{meeting}\n" for meeting in meetings))
+    reading, writing = os.pipe()
+    env = {"MEETINGS": str(held), "VERDICTS": str(writing)}
+    with _pytest(folder, *FORKS, f"--timeout={patience}", *tests, env=env, pass_fds=(writing,)):
+        os.close(writing)
+        with os.fdopen(reading) as lines:
+            yield from map(str.strip, lines)
 
 
-def _pytest(folder: Path, *args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def _pytest(folder: Path, *args: str, env: dict[str, str], pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args)
-    environment = os.environ | {"PYTHONPATH": str(folder)} | (env or {})
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    environment = os.environ | {"PYTHONPATH": str(folder)} | env
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=sys.stderr, pass_fds=pass_fds)
 
 
-def survivors_of(chosen: list[Mutant], folder: Path, room: str) -> Iterator[Mutant]:
-    """Those of the mutants that no test finds; a script that no traced test calls meets the whole room."""
+def fates(chosen: Sequence[Mutant], folder: Path, room: str) -> Iterator[tuple[Mutant, str]]:
+    """Each mutant and what becomes of it; one whose script no traced test calls meets the whole room."""
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", ".nox", ".venv", "__pycache__"))
     tests = tests_by_script(folder, room)
-    for mutant in chosen:
-        if not is_killed(mutant, folder, tests[mutant.path.stem] or [f"tests/{room}"]):
-            yield mutant
+    meetings = [mutant.meeting(tests[mutant.path.stem]) for mutant in chosen]
+    yield from zip(chosen, verdicts(meetings, folder, PATIENCE, folder_of(room), OF_ALL_ROOMS), strict=True)
+
+
+def meet(room: str, sample: int, seed: int) -> Counter[str]:
+    """Let mutants of one room meet its tests, name those that live, and count what became of all."""
+    everyone = [mutant for script in scripts_of(room) for mutant in mutants_of(script)]
+    counted = [mutant for mutant in everyone if mutant.name not in EQUIVALENT]
+    chosen = random.Random(seed).sample(counted, min(sample, len(counted)))
+    counts: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as temporary:
+        for mutant, fate in fates(chosen, Path(temporary) / "project", room):
+            counts[fate] += 1
+            if fate != KILLED:
+                print(f"{fate}: {mutant}", flush=True)  # noqa: T201
+    print(f"{room}: {told(counts)}; {len(everyone)} in all, {len(everyone) - len(counted)} equivalent")  # noqa: T201
+    return counts
+
+
+def told(counts: Counter[str]) -> str:
+    """How many were killed, and how."""
+    killed = counts[KILLED] + counts[HUNG]
+    return f"{killed} of {counts.total()} killed, {killed / counts.total():.1%}, {counts[HUNG]} as a test hung"
 
 
 def main(options: argparse.Namespace) -> int:
-    everyone = [mutant for script in scripts_of(options.room) for mutant in mutants_of(script)]
-    counted = [mutant for mutant in everyone if mutant.name not in EQUIVALENT]
-    chosen = random.Random(options.seed).sample(counted, min(options.sample, len(counted)))
-    survivors = 0
-    with tempfile.TemporaryDirectory() as temporary:
-        for mutant in survivors_of(chosen, Path(temporary) / "project", options.room):
-            survivors += 1
-            print(f"survives: {mutant}", flush=True)  # noqa: T201
-    killed = len(chosen) - survivors
-    share = killed / len(chosen)
-    print(  # noqa: T201
-        f"{options.room}: {killed} of {len(chosen)} killed, {share:.0%}; {len(everyone)} in all, "
-        f"{len(everyone) - len(counted)} equivalent"
-    )
-    return int(share < options.wanted)
+    counts = sum((meet(room, options.sample, options.seed) for room in options.rooms), Counter[str]())
+    print(f"in all: {told(counts)}")  # noqa: T201
+    return int(counts[SURVIVED] > (1 - options.wanted) * counts.total())
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--room", required=True)
-    parser.add_argument("--sample", type=int, default=1_000_000)
+    parser.add_argument("--rooms", nargs="+", default=rooms())
+    parser.add_argument("--sample", type=int, default=1_000_000, help="of each room")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--wanted", type=float, default=0.9, help="share that has to be killed")
     sys.exit(main(parser.parse_args()))

@@ -1,4 +1,4 @@
-"""That the judges of caches, feeds, requests, flags, collections, counts and failovers find what must not be."""
+"""That the judges of caches, feeds, requests, flags, sets, ties, counts, failovers and ends find what must not be."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
+from aioredis_patterns.collections import SocialGraph, TagIndex
 from tests.lab.back import BACK, absences
+from tests.lab.ends import unexplained
 from tests.lab.history import Call
 from tests.lab.patterns import PATTERNS
 from tests.lab.patterns.caches import CHECK, LEASE, SLACK, TICK
@@ -250,6 +253,105 @@ def test_a_member_that_is_new_twice_is_found(history: Sequence[Call], findings: 
     assert len(PATTERNS["UniqueSet"].findings(history)) == findings
 
 
+ADDED = done("add", "index", "p1", "red", at=1.0)
+TAKEN = done("remove", "index", "p1", "red", at=2.0, result=1)
+NO_TAGS: dict[str, list[str]] = {"all": [], "any": [], "none": []}
+RED, NOT_RED = NO_TAGS | {"all": ["red"]}, NO_TAGS | {"none": ["red"]}
+ANY, ALL = NO_TAGS | {"any": ["big", "red"]}, NO_TAGS | {"all": ["big", "red"]}
+
+
+def found(search: dict[str, list[str]], *items: str, at: float = 3.0) -> Call:
+    """A search by tags."""
+    return done("find", "index", search, at=at, result=list(items))
+
+
+@pytest.mark.parametrize(
+    ("history", "findings"),
+    [
+        ([ADDED, found(RED, "p1")], 0),
+        ([ADDED, found(RED)], 1),
+        ([unknown(ADDED), found(RED)], 0),
+        ([unknown(ADDED), found(RED, "p1")], 0),
+        ([replace(ADDED, outcome="fail"), found(RED, "p1")], 1),
+        ([found(RED, "p1")], 1),
+        ([ADDED, found(RED, "p2", "p1")], 1),
+        ([ADDED, TAKEN, found(RED)], 0),
+        ([ADDED, TAKEN, found(RED, "p1")], 1),
+        ([ADDED, unknown(TAKEN), found(RED, "p1")], 0),
+        ([ADDED, unknown(TAKEN), found(RED)], 0),
+        ([unknown(ADDED), TAKEN, found(RED, "p1")], 0),
+        ([ADDED, TAKEN, done("add", "index", "p1", "red", at=2.5), found(RED)], 1),
+        ([ADDED, done("remove", "index", "p1", at=2.0, result=1), found(RED, "p1")], 1),
+        ([ADDED, done("remove", "index", "p1", at=2.0, result=0)], 1),
+        ([replace(TAKEN, result=0, begun=0.5, ended=0.5), ADDED], 0),
+        ([ADDED, TAKEN, replace(TAKEN, begun=2.5, ended=2.5)], 1),
+        ([ADDED, found(ANY, "p1"), found(ALL), found(NOT_RED)], 0),
+        ([ADDED, found(ANY)], 1),
+        ([ADDED, found(ALL, "p1")], 1),
+        ([ADDED, found(NOT_RED, "p1")], 1),
+        ([ADDED, done("add", "index", "p2", "big", at=2.0), found(NOT_RED)], 1),
+        ([ADDED, done("tags", "index", "p1", at=3.0, result=["red"])], 0),
+        ([ADDED, done("tags", "index", "p1", at=3.0, result=["big"])], 2),
+        ([ADDED, found(RED, at=0.5)], 0),
+        ([ADDED, done("find", "other", RED, at=3.0, result=["p1"])], 1),
+    ],
+)
+def test_an_item_found_for_no_reason_or_not_found_is_found(history: Sequence[Call], findings: int) -> None:
+    """A tag that was added is found, and one that nobody added, or that was taken since, is not."""
+    assert len(PATTERNS["TagIndex"].findings(history)) == findings
+
+
+FOLLOWS = done("follow", "graph", "ada", "bob", at=1.0, result=True)
+LEAVES = done("unfollow", "graph", "ada", "bob", at=2.0, result=True)
+
+
+def seen(what: str, one: str, *people: str) -> Call:
+    """A look at somebody's neighbours, or at those whom somebody and bob follow."""
+    return done(what, "graph", one, "bob", at=3.0, result=list(people))
+
+
+@pytest.mark.parametrize(
+    ("history", "findings"),
+    [
+        ([FOLLOWS, seen("following", "ada", "bob"), seen("followers", "bob", "ada")], 0),
+        ([FOLLOWS, seen("following", "ada", "bob"), seen("followers", "bob")], 1),
+        ([FOLLOWS, seen("following", "ada"), seen("followers", "bob", "ada")], 1),
+        ([FOLLOWS, LEAVES, seen("following", "ada"), seen("followers", "bob", "ada")], 1),
+        ([unknown(FOLLOWS), seen("following", "ada"), seen("followers", "bob")], 0),
+        ([FOLLOWS, FOLLOWS], 0),
+        ([FOLLOWS, replace(FOLLOWS, begun=2.0, ended=2.0)], 1),
+        ([FOLLOWS, replace(LEAVES, result=False)], 1),
+        ([FOLLOWS, unknown(LEAVES), replace(LEAVES, result=False, begun=3.0, ended=3.0)], 0),
+        ([replace(FOLLOWS, result=False)], 1),
+        ([FOLLOWS, done("follows", "graph", "ada", "bob", at=3.0, result=True)], 0),
+        ([FOLLOWS, done("follows", "graph", "ada", "bob", at=3.0, result=False)], 1),
+        ([FOLLOWS, seen("mutual", "ada")], 0),
+        ([FOLLOWS, seen("mutual", "ada", "bob")], 1),
+        ([done("follow", "graph", one, "cy", at=1.0, result=True) for one in ("ada", "bob")], 0),
+        (
+            [done("follow", "graph", one, "cy", at=1.0, result=True) for one in ("ada", "bob")]
+            + [seen("mutual", "ada")],
+            1,
+        ),
+    ],
+)
+def test_a_follower_whom_one_side_does_not_see_is_found(history: Sequence[Call], findings: int) -> None:
+    """Who follows is seen from both sides until they do not any more, and of each change one is told that it is new."""
+    assert len(PATTERNS["SocialGraph"].findings(history)) == findings
+
+
+async def test_ties_that_one_side_has_alone_are_found(pipelined: Redis, name: str) -> None:
+    """What is left must agree: each tie is seen from both sides, and items are those that have a tag."""
+    index, graph = (replace(PATTERNS[kind], name=f"{kind}:{name}") for kind in ("TagIndex", "SocialGraph"))  # type: ignore[type-var]
+    await TagIndex(pipelined, f"{index.name}:1").add("p1", "red", "big")
+    await SocialGraph(pipelined, f"{graph.name}:1").follow("ada", "bob")
+    assert [await pattern.left(pipelined) for pattern in (index, graph)] == [[], []]
+    await pipelined.srem(f"arp:{{{index.name}:1}}:tagged:red", "p1")
+    await pipelined.sadd(f"arp:{{{index.name}:1}}:items", "p2")
+    await pipelined.sadd(f"arp:{{{graph.name}:1}}:followers:cy", "ada")
+    assert [len(await pattern.left(pipelined)) for pattern in (index, graph)] == [2, 1]
+
+
 @pytest.mark.parametrize("name", ["ShardedCounter", "UniqueCounter", "Activity"])
 def test_a_count_of_too_few_or_too_many_is_found(name: str) -> None:
     """A count is no less than what was counted before, and no more than what could have been."""
@@ -268,3 +370,17 @@ def test_who_does_not_come_back_is_found() -> None:
     assert not [*absences([before, tried], [2.0])]
     assert not [*absences([before, later], [2.0])]
     assert not [*absences([before, tried, done("put", at=4.0), later], [2.0])]
+
+
+@pytest.mark.parametrize("said", [None, "ConnectionError", "LockTimeoutError", "NOREPLICAS Not enough good replicas"])
+def test_an_error_of_a_storm_is_no_finding(said: str | None) -> None:
+    """What a network and servers do to a call, and the death of its process, explain its end."""
+    call = done("put", at=1.0, result=said)
+    assert not [*unexplained([replace(call, outcome="fail"), replace(call, outcome="unknown")])]
+
+
+@pytest.mark.parametrize("said", ["NoScriptError", "TransportError", "ERR Lua redis lib command arguments"])
+def test_an_error_that_no_storm_explains_is_found(said: str) -> None:
+    """A call that ends with an error of a script, of an argument or of the library's inside is told."""
+    call = done("put", at=1.0, result=said)
+    assert len([*unexplained([call, replace(call, outcome="fail"), replace(call, outcome="unknown")])]) == 2

@@ -9,38 +9,43 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.lab.equivalent import EQUIVALENT
-from tests.lab.mutants import ROOT, is_killed, mutants_of
+from tests.lab.forks import HUNG, KILLED, SURVIVED
+from tests.lab.mutants import ROOT, folder_of, mutants_of, rooms, scripts_of, verdicts
 
 SCRIPT = Path("aioredis_patterns/locks/lua/lock_release.lua")
 
 
-def test_each_mutant_differs_in_one_line(tmp_path: Path) -> None:
+def test_each_mutant_differs_in_one_line() -> None:
     """A mutant is its script but for one line of code."""
-    shutil.copytree(ROOT / SCRIPT.parent, tmp_path / SCRIPT.parent)
-    original = (ROOT / SCRIPT).read_text().splitlines()
     mutants = list(mutants_of(SCRIPT))
     assert len(mutants) >= 3
     for mutant in mutants:
-        kept = mutant.put_into(tmp_path)
-        mutated = (tmp_path / SCRIPT).read_text().splitlines()
-        assert [one for one, other in zip(original, mutated, strict=True) if one != other] == [
-            original[mutant.number - 1]
-        ]
-        (tmp_path / SCRIPT).write_text(kept)
+        meeting = mutant.meeting()
+        lines = zip(meeting.original.splitlines(), meeting.mutated.splitlines(), strict=True)
+        assert [one for one, other in lines if one != other] == [meeting.original.splitlines()[mutant.number - 1]]
+        assert meeting.original == (ROOT / SCRIPT).read_text()
 
 
 def test_a_mutant_is_killed_by_a_test_that_fails(tmp_path: Path) -> None:
-    """What its room's tests find is killed, and what they do not look at survives; the script is then as before."""
-    (tmp_path / SCRIPT.parent).mkdir(parents=True)
-    shutil.copy(ROOT / SCRIPT, tmp_path / SCRIPT)
-    for word, killed in ((str(len((ROOT / SCRIPT).read_text())), True), ("0", False)):
-        (tmp_path / "tests" / word).mkdir(parents=True)
-        check = f"from pathlib import Path\ndef test_it():\n    assert Path('{SCRIPT}').stat().st_size in ({word}, "
-        check += "0)" if killed else "*range(99999))"
-        (tmp_path / "tests" / word / "test_size.py").write_text(check)
-        longer = next(one for one in mutants_of(SCRIPT) if len(one.line) != len(_line(one.number)))
-        assert is_killed(longer, tmp_path, [f"tests/{word}"]) == killed
+    """What a test finds is killed, in memory and on the disk; what hangs is told; the script is then as before."""
+    for folder in ("aioredis_patterns", "tests"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    checks = {
+        "loads": "assert lock._RELEASE.source.text == TEXT",
+        "reads": f"assert Path('{SCRIPT}').read_bytes() == FILE",
+        "hangs": "while lock._RELEASE.source.text != TEXT: pass",
+        "looks": "assert lock._RELEASE",
+    }
+    head = f"from pathlib import Path\nfrom aioredis_patterns.locks import lock\nFILE = Path('{SCRIPT}').read_bytes()\n"
+    body = "".join(f"def test_{name}():\n    {check}\n" for name, check in checks.items())
+    (tmp_path / "tests" / "test_it.py").write_text(f"{head}TEXT = lock._RELEASE.source.text\n{body}")
+    mutant = next(iter(mutants_of(SCRIPT)))
+    meetings = [mutant.meeting([f"tests/test_it.py::test_{name}"]) for name in checks]
+    assert [*verdicts(meetings, tmp_path, 2, "tests/test_it.py")] == [KILLED, KILLED, HUNG, SURVIVED]
     assert (tmp_path / SCRIPT).read_text() == (ROOT / SCRIPT).read_text()
 
 
@@ -53,11 +58,14 @@ def test_a_test_that_reads_a_script_meets_its_mutants(tmp_path: Path) -> None:
     assert "gcra_hit" in json.loads((tmp_path / "calls.json").read_text())["tests"][test]["scripts"]
 
 
+@pytest.mark.parametrize("room", rooms())
+def test_the_scripts_of_a_room_have_tests(room: str) -> None:
+    """Each folder of scripts has mutants, and tests for them to meet."""
+    assert any(True for script in scripts_of(room) for _ in mutants_of(script))
+    assert (ROOT / folder_of(room)).is_dir()
+
+
 def test_what_is_listed_as_equivalent_is_a_mutant() -> None:
     """Each line of the list of equivalent mutants names one that the scripts have today."""
-    scripts = (path.relative_to(ROOT) for path in ROOT.glob("aioredis_patterns/*/lua/*.lua"))
+    scripts = (path.relative_to(ROOT) for path in ROOT.glob("aioredis_patterns/**/lua/*.lua"))
     assert EQUIVALENT.keys() <= {mutant.name for script in scripts for mutant in mutants_of(script)}
-
-
-def _line(number: int) -> str:
-    return (ROOT / SCRIPT).read_text().splitlines()[number - 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -41,6 +42,8 @@ async def test_set_increment_and_submit(redis: Redis, name: str) -> None:
         True,
     ]
     assert await board.submit("new", -7)
+    assert [await board.increment("part", 0.1) for _ in range(3)] == [0.1, 0.1 + 0.1, 0.1 + 0.1 + 0.1]
+    await board.remove("part")
     assert shown(await board.top(10)) == [("ada", 3.0, 1), ("bob", -1.0, 2), ("new", -7.0, 3)]
 
 
@@ -50,6 +53,15 @@ async def test_less_may_be_better(redis: Redis, name: str) -> None:
     assert [row.member for row in await board.top(4)] == ["dee", "bob", "cy", "ada"]
     assert [await board.submit("ada", 31), await board.submit("ada", 5)] == [False, True]
     assert await board.rank("ada") == 1
+
+
+@pytest.mark.parametrize(("order", "better"), [("desc", 0.5), ("asc", -0.5)])
+@pytest.mark.parametrize("ties", ["shared", "first"])
+async def test_only_a_better_score_is_taken(redis: Redis, name: str, order: Any, ties: Any, better: float) -> None:
+    """What is submitted is told to be better only if it is, by however little, and an equal one is not."""
+    board = Leaderboard(redis, name, order=order, ties=ties)
+    told = [await board.submit("ada", score) for score in (10, 10, 10 - better, 10 + better)]
+    assert (told, await board.score("ada")) == ([True, False, False, True], 10 + better)
 
 
 @pytest.mark.parametrize("ties", ["shared", "first"])
@@ -62,12 +74,15 @@ async def test_ranks_of_each_mode(redis: Redis, name: str, mode: Any, ties: Any,
     rows = await board.top(10)
     assert [row.rank for row in rows] == ranks
     assert await board.page(2, 5) == rows[2:]
+    assert [await board.page(9, 5), await board.around("nobody", 5)] == [[], []]
     assert await board.around(rows[3].member, 2) == rows[2:]
     assert await board.among(row.member for row in rows) == rows
     assert [row.rank for row in await board.among(reversed(SCORES))] == ranks
     assert [await board.rank(row.member) for row in rows] == ranks
     await board.remove("ada")
     assert [row.rank for row in await board.top(10)] == [rank - 1 for rank in ranks[1:]]
+    await board.remove("cy")
+    assert [row.rank for row in await board.top(10)] == [await board.rank("bob"), await board.rank("dee")] == [1, 2]
 
 
 async def test_who_came_first_stays_ahead(redis: Redis, name: str) -> None:
@@ -107,6 +122,9 @@ async def test_friends_who_are_not_there_are_stated(redis: Redis, name: str) -> 
         ("nobody", None, None),
     ]
     assert await board.among([]) == []
+    for one in ("ada", b"ada"):
+        with pytest.raises(TypeError, match="several"):
+            await board.among(one)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", ["ordinal", "dense"])
@@ -118,8 +136,17 @@ async def test_a_cap_drops_the_worst(redis: Redis, name: str, ties: Any, mode: A
         await board.set(f"m{number}", number, {"n": number})
     assert [(row.member, row.meta) for row in await board.top(9)] == [(f"m{n}", {"n": n}) for n in (9, 8, 7)]
     assert await board.size() == 3
-    sizes = [await redis.hlen(f"arp:{{{name}}}:{part}") for part in ("notes", "counts")]
-    assert sizes == [3, 3 if mode == "dense" else 0]
+    sizes = [await redis.hlen(f"arp:{{{name}}}:{part}") for part in ("notes", "counts", "places")]
+    assert sizes == [3, 3 if mode == "dense" else 0, 3 + 1 if ties == "first" else 0]  # and the last place given
+
+
+@pytest.mark.parametrize("ties", ["shared", "first"])
+async def test_a_cap_of_one_keeps_the_best(redis: Redis, name: str, ties: Any) -> None:
+    """Of a board for one member the best is left."""
+    board = Leaderboard(redis, name, ties=ties, maxlen=1)
+    for member, score in SCORES.items():
+        await board.set(member, score)
+    assert shown(await board.top(9)) == [("ada", 30.0, 1)]
 
 
 async def test_metadata_come_with_the_rows(redis: Redis, name: str) -> None:
@@ -142,6 +169,8 @@ async def test_percentiles(redis: Redis, name: str) -> None:
         await board.set(f"m{number}", number)
     assert [await board.percentile(f"m{number}") for number in (1, 100, 34)] == [0.0, 100.0, pytest.approx(100 / 3)]
     assert [await board.score_at(share) for share in (0, 1, 50, 99.5, 100)] == [1, 1, 50, 100, 100]
+    less = Leaderboard(redis, name, ties="first", order="asc")
+    assert [await less.percentile(f"m{number}") for number in (1, 100, 67)] == [100.0, 0.0, pytest.approx(100 / 3)]
 
 
 @pytest.mark.parametrize("ties", ["shared", "first"])
@@ -162,15 +191,76 @@ async def test_boards_are_merged(redis: Redis, name: str, ties: Any) -> None:
     assert [row.rank for row in rows] == [1, 1, 2]
 
 
+@pytest.mark.parametrize("ties", ["shared", "first"])
+async def test_a_merged_board_keeps_its_cap(redis: Redis, name: str, ties: Any) -> None:
+    """Of all whom a merge brings together the best are kept, as many as the board may have."""
+    best = Leaderboard(redis, f"{name}:best", ties=ties, rank_mode="dense", maxlen=1)
+    assert await best.merge([await filled(redis, name, ties=ties)]) == 1
+    assert shown(await best.top(9)) == [("ada", 30.0, 1)]
+    assert await redis.zcard(f"arp:{{{name}:best}}:levels") == 1
+
+
+@pytest.mark.parametrize("order", ["desc", "asc"])
+async def test_equals_keep_their_order_when_boards_are_merged(redis: Redis, name: str, order: Any) -> None:
+    """Who was ahead of an equal on a board that is merged is ahead on the merged one too."""
+    board, merged = (Leaderboard(redis, f"{name}{number}", ties="first", order=order) for number in range(2))
+    for member in ("zoe", "ada", "mia"):
+        await board.set(member, 5)
+    await merged.merge([board])
+    assert [row.member for row in await merged.top(9)] == ["zoe", "ada", "mia"]
+
+
+@pytest.mark.parametrize("mode", ["competition", "dense"])
+async def test_nothing_is_as_much_as_less_than_nothing(redis: Redis, name: str, mode: Any) -> None:
+    """A score of -0.0 is 0, however it came about: both share a rank, and who is behind them is not further behind."""
+    board, turned = (Leaderboard(redis, f"{name}{number}", rank_mode=mode) for number in range(2))
+    for member, score in {"a" * 100: 0, "bob": -0.0, "cy": -1}.items():
+        await board.set(member, score)
+    assert [row.rank for row in await board.top(9)] == ([1, 1, 3] if mode == "competition" else [1, 1, 2])
+    await turned.merge([board, board], weights=[-1, 0], how="max")
+    await turned.set("dee", 0)
+    await turned.set("eve", -2)
+    assert [row.rank for row in await turned.top(9)] == ([1, 2, 2, 2, 5] if mode == "competition" else [1, 2, 2, 2, 3])
+    assert await turned.rank("eve") == (5 if mode == "competition" else 3)
+
+
 async def test_a_snapshot_stands_still(redis: Redis, name: str) -> None:
     """A copy is paged through as it was, and expires."""
-    board = await filled(redis, name, ties="first", rank_mode="dense")
+    board = await filled(redis, name, ties="first", rank_mode="dense", meta=True)
+    await board.set("ada", 30, "Ada")
     before = await board.top(10)
     copy = await board.snapshot(ttl=60)
     await board.set("new", 99)
+    await board.set("ada", 30, "another")
     assert await copy.page(0, 2) + await copy.page(2, 2) == before
+    assert await copy.among(SCORES) == before
     keys = [key async for key in redis.scan_iter(f"arp:{{{name}}}:*:copy:*")]
-    assert [0 < await redis.ttl(key) <= 60 for key in keys] == [True] * 3
+    assert [0 < await redis.ttl(key) <= 60 for key in keys] == [True] * 4
+
+
+class Level(int, Enum):
+    """A number with a name, by which it prints."""
+
+    HIGH = 3
+
+
+class Measured(float):
+    """A number that prints as a call, as those of numpy do."""
+
+    def __repr__(self) -> str:
+        return f"measured({float(self)})"
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize("ties", ["shared", "first"])
+async def test_a_number_of_another_class_is_its_value(redis: Redis, name: str, ties: Any) -> None:
+    """A score, a weight or a count is what it is worth, whatever its class prints it as."""
+    board = Leaderboard(redis, name, ties=ties, maxlen=Level.HIGH)
+    await board.set("ada", Measured(1.5))
+    assert [await board.increment("ada", Level.HIGH), await board.submit("ada", Measured(7.5))] == [4.5, True]
+    assert await board.merge([board], weights=[Measured(2.0)]) == 1
+    assert shown(await board.top(Level.HIGH)) == shown(await board.around("ada", Level.HIGH)) == [("ada", 15.0, 1)]
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf"), 2**53 + 1, "7", None, True])
@@ -260,8 +350,9 @@ async def test_a_sum_stays_exact(redis: Redis, name: str) -> None:
     board = Leaderboard(redis, name)
     await board.set("ada", 2**53 - 1)
     assert await board.increment("ada", 1) == 2**53
-    with pytest.raises(OverflowError):
-        await board.increment("ada", 1)
+    for by in (1, 2, 2**53):
+        with pytest.raises(OverflowError):
+            await board.increment("ada", by)
     assert await board.score("ada") == 2**53
 
 

@@ -51,9 +51,10 @@ class Machine(RuleBasedStateMachine):
             with pytest.raises(OverflowError):
                 self.ask(verb, member, score)
             return
-        self.ask(verb, member, score)
+        told = self.ask(verb, member, score)
         if verb == "submit" and old is not None:
             new = max(old, new) if self.options["order"] == "desc" else min(old, new)
+        assert told == {"set": None, "increment": new, "submit": new != old}[verb]
         if new != old:
             self.turn += 1
             self.scores[member], self.turns[member] = new, self.turn

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from aioredis_patterns._core.periods import Calendar
 from aioredis_patterns.leaderboards import PeriodicLeaderboard
+from aioredis_patterns.leaderboards.calendar import Spans
 from aioredis_patterns.leaderboards.standings import RankedMember
 
 NOON = datetime(2026, 12, 31, 12, tzinfo=UTC)
@@ -57,6 +58,44 @@ async def test_a_wrong_clock_writes_to_the_right_board(
     assert names(await right.board("daily", previous=3).top(9)) == []
 
 
+async def test_the_time_of_a_board_is_the_servers(pipelined: Redis, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process whose clock is wrong is told the time of the server, to the microsecond."""
+    game, told, follow = PeriodicLeaderboard(pipelined, name), list[int](), Spans.follow
+
+    def noted(spans: Spans, now_us: int) -> None:
+        told.append(now_us)
+        follow(spans, now_us)
+
+    monkeypatch.setattr(Spans, "follow", noted)
+    monkeypatch.setattr(game._spans, "_ahead_us", -3 * 86_400_000_000)
+    times = [await pipelined.time()]
+    await game.increment("ada")
+    times.append(await pipelined.time())
+    before, after = (seconds * 1_000_000 + microseconds for seconds, microseconds in times)
+    assert [before <= now <= after for now in told] == [True]
+
+
+async def test_the_board_of_each_period_is_whole(redis: Redis, name: str) -> None:
+    """Ranks, ties and metadata are those of each board alone, and a score that is set is so on all of them."""
+    game = PeriodicLeaderboard(
+        redis, name, periods=("daily", "weekly", "all"), ties="first", rank_mode="dense", meta=True
+    )
+    await game.set("zoe", 5, "Zoe")
+    await game.set("eve", 1, "Eve")
+    await game.increment("ada", 5, "Ada")
+    await game.set("eve", 1.7e308)
+    await game.set("eve", 1.6e308)
+    expected = [
+        RankedMember("eve", 1.6e308, 1, "Eve"),
+        RankedMember("zoe", 5.0, 2, "Zoe"),
+        RankedMember("ada", 5.0, 2, "Ada"),
+    ]
+    for period in ("daily", "weekly", "all"):
+        board = game.board(period)
+        assert await board.top(9) == expected
+        assert [await board.get(row.member) for row in expected] == expected
+
+
 async def test_a_sum_beyond_all_bounds_changes_no_board(redis: Redis, name: str) -> None:
     """Where the sum of one period would be no number, the score counts in none."""
     game = PeriodicLeaderboard(redis, name, periods=("daily", "all"), tz="UTC")
@@ -77,6 +116,20 @@ async def test_an_event_of_another_time_counts_there(redis: Redis, name: str) ->
     assert names(await game.board("all").top(9)) == ["ada"]
     with pytest.raises(ValueError, match="time zone"):
         await game.increment("ada", at=datetime(2026, 1, 1))
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [datetime(2026, 1, 1), datetime(1969, 12, 31, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC), NOON.date(), 7],
+)
+async def test_what_is_no_moment_of_an_event_is_refused(pipelined: Redis, name: str, moment: Any) -> None:
+    """An event has a moment with a time zone, of the years in which a board can expire; any other leaves no key."""
+    game = PeriodicLeaderboard(pipelined, name)
+    with pytest.raises((ValueError, TypeError), match="moment"):
+        await game.increment("ada", at=moment)
+    with pytest.raises((ValueError, TypeError), match="moment"):
+        game.board("daily", at=moment)
+    assert await pipelined.keys(f"arp:{{{name}}}:*") == []
 
 
 @pytest.mark.parametrize(
@@ -112,6 +165,15 @@ def test_nonsense_is_refused(nonsense: Any) -> None:
         PeriodicLeaderboard(Redis(), "game", periods=("daily",)).board("weekly")
 
 
+@pytest.mark.parametrize("previous", [-1, 10_000_000, 1.5, True, None])
+def test_boards_that_cannot_be_kept_are_not_looked_for(previous: Any) -> None:
+    """How many periods ago is a whole number, of which so many can have been kept."""
+    game = PeriodicLeaderboard(Redis(), "game")
+    with pytest.raises((ValueError, TypeError), match="previous must be"):
+        game.board("daily", previous=previous)
+    assert game.board("daily", previous=3653).name == "game"
+
+
 async def test_all_boards_agree_after_a_crowd(redis: Redis, name: str) -> None:
     """However many write at one time, the sums of all periods are the same."""
     game = PeriodicLeaderboard(redis, name, periods=("daily", "weekly", "all"), tz="UTC")
@@ -142,6 +204,16 @@ async def test_final_standings_are_kept_once(redis: Redis, name: str, ties: Any,
     lives = [await redis.pttl(key) async for key in redis.scan_iter(f"arp:{{{name}}}:*:final:*")]
     assert lives
     assert all(0 < life <= 1_000_000 for life in lives)
+
+
+async def test_one_who_is_final_stays_so(redis: Redis, name: str) -> None:
+    """Final standings of one member are final as well."""
+    game = PeriodicLeaderboard(redis, name, periods=("daily",), keep=3650 * 86_000)
+    day = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    await game.set("ada", 1, at=day)
+    assert names(await (await game.archive("daily", at=day, previous=0, ttl=60)).top(9)) == ["ada"]
+    await game.set("late", 2, at=day)
+    assert names(await (await game.archive("daily", at=day, previous=0, ttl=60)).top(9)) == ["ada"]
 
 
 async def test_a_period_that_goes_on_is_not_final(redis: Redis, name: str) -> None:

@@ -157,13 +157,13 @@ async def test_a_waiter_that_was_stopped_goes_to_the_end(pipelined: Redis, url: 
 
 async def test_a_waiter_that_lives_keeps_its_place(pipelined: Redis, name: str) -> None:
     """Waiting for several heartbeats costs nobody its place."""
-    lock = FairLock(pipelined, name, heartbeat=0.2)
+    lock = FairLock(pipelined, name, heartbeat=0.5)
     held = await lock.acquire()
     first = asyncio.create_task(lock.acquire())
     await in_line(pipelined, name, 1)
     second = asyncio.create_task(lock.acquire())
     await in_line(pipelined, name, 2)
-    await eventually(lambda: held.held_for > 0.8)
+    await eventually(lambda: held.held_for > 1.6)
     assert [await lock.place(task) for task in (first, second)] == [1, 2]
     await held.release()
     lease = await first

@@ -259,7 +259,7 @@ async def test_what_is_to_run_again_does_not_depend_on_how_it_ends(
 ) -> None:
     """Whatever becomes of the message before, the one that was put meanwhile is claimed once after its end."""
     queue = make(pipelined, name, max_deliveries=1, visibility=0.05 if end == "lease" else 30)
-    await queue.put(1, dedup="x", ttl=0.05 if end == "ttl" else None)
+    await queue.put(1, dedup="x", ttl=0.5 if end == "ttl" else None)
     delivery = await queue.claim(timeout=0)
     await queue.put(2, dedup="x", dedup_again=True)
     transaction = Transaction(delivery)
@@ -271,7 +271,7 @@ async def test_what_is_to_run_again_does_not_depend_on_how_it_ends(
             await transaction.commit()
     elif end in {"ttl", "hand_back"}:
         assert await delivery.hand_back()
-        await until(queue, lambda stats: end == "hand_back" or (stats.oldest_age or 0) > 0.05)
+        await until(queue, lambda stats: end == "hand_back" or (stats.oldest_age or 0) > 0.5)
     elif end != "lease":
         assert await (delivery.nack() if end == "nack" else delivery.reject("no"))
     more = await queue.claim(timeout=5)

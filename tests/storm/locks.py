@@ -138,7 +138,8 @@ class Storm:
     async def _again_and_again(self, every: float, plague: Callable[[], Awaitable[Any]]) -> None:
         while True:
             await asyncio.sleep(every * self._dice.uniform(0.5, 1.5))
-            await plague()
+            if self._running:  # not while all of them are started again
+                await plague()
 
     def _count(self) -> int:
         """How many acquisitions there were at least."""

@@ -10,6 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
 
 @dataclass(slots=True)
 class Lag:
@@ -53,3 +57,15 @@ async def eventually(check: Callable[[], Any], timeout: float = 5, every: float 
         if time.monotonic() > deadline:
             raise AssertionError(f"not so within {timeout:g} s; the last answer was {answer!r}")
         await asyncio.sleep(every)
+
+
+async def connected(redis: Redis) -> None:
+    """Wait until a client has its connection, for which its own deadline may be too short on a busy machine."""
+
+    async def answers() -> bool:
+        try:
+            return bool(await redis.ping())
+        except (RedisConnectionError, RedisTimeoutError):
+            return False
+
+    await eventually(answers)

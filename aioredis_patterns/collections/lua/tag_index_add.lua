@@ -18,7 +18,5 @@ for at = 3, #ARGV do
 end
 if count > most then return -1 end
 redis.call('SADD', items, item)
-for _, tag in ipairs(KEYS) do
-  if tag ~= items and tag ~= tags then redis.call('SADD', tag, item) end
-end
+for at = 3, #KEYS do redis.call('SADD', KEYS[at], item) end
 return redis.call('SADD', tags, unpack(ARGV, 3))

@@ -16,9 +16,7 @@ if all == '1' and redis.call('SCARD', tags) ~= #ARGV - 2 then return -1 end
 for at = 3, all == '1' and #ARGV or 0 do
   if redis.call('SISMEMBER', tags, ARGV[at]) == 0 then return -1 end
 end
-for _, tag in ipairs(KEYS) do
-  if tag ~= items and tag ~= tags then redis.call('SREM', tag, item) end
-end
+for at = 3, #KEYS do redis.call('SREM', KEYS[at], item) end
 local taken = #ARGV > 2 and redis.call('SREM', tags, unpack(ARGV, 3)) or 0
 if redis.call('EXISTS', tags) == 0 then redis.call('SREM', items, item) end
 return taken

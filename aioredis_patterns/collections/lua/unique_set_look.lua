@@ -7,15 +7,13 @@
 -- Returns
 --   list: the number of members, then 1 or 0 for each that was looked for, then the drawn ones
 local members = KEYS[1]
-local sample = tonumber(ARGV[1])
+local sample = ARGV[1]
 
 local found = { redis.call('SCARD', members) }
 for at = 2, #ARGV do
   found[#found + 1] = redis.call('SISMEMBER', members, ARGV[at])
 end
-if sample > 0 then
-  for _, member in ipairs(redis.call('SRANDMEMBER', members, sample)) do
-    found[#found + 1] = member
-  end
+for _, member in ipairs(redis.call('SRANDMEMBER', members, sample)) do
+  found[#found + 1] = member
 end
 return found

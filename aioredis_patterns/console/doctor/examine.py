@@ -10,7 +10,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 
 from aioredis_patterns._core.keys import PREFIX
 from aioredis_patterns.client import PipelinedRedis, connect
@@ -49,15 +56,15 @@ async def examine(url: str, *, timeout: float = 5.0, prefix: str = PREFIX) -> li
             found += [("", finding) for finding in inspect_url(url)]
             async for at, finding in _examine(redis, url, timeout, prefix):
                 found.append((at, finding))  # what came before a failure is kept
-    except (RedisError, PatternError, OSError, ValueError) as error:
+    except (RedisError, RedisClusterException, PatternError, OSError, ValueError) as error:
         found.append(("", _failure(error, timeout)))
     return _told_once(found)
 
 
 def _client(url: str, timeout: float) -> PipelinedRedis:
     """A client of the URL whose options redis-py has been seen to take, which it looks at when it connects."""
-    redis = connect(url, deadline=timeout)
     try:
+        redis = connect(url, deadline=timeout)
         redis.connection_pool.make_connection()
     except (TypeError, NameError, RedisError) as error:  # NameError: redis-py 5, for a protocol that is no number
         raise ValueError(f"redis-py does not take an option of it: {error}") from error

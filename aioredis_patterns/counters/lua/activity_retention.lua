@@ -10,6 +10,8 @@
 local scratch, cohort = KEYS[1], KEYS[2]
 local days = tonumber(ARGV[1])
 
+-- A key of another type ends it here, while there is nothing to be left behind.
+for at = 3, #KEYS do redis.call('STRLEN', KEYS[at]) end
 local function merge(operation, into, ...) redis.call('BITOP', operation, into, ...) end
 merge('OR', cohort, unpack(KEYS, 3, 2 + days))
 local counts = { redis.call('BITCOUNT', cohort) }

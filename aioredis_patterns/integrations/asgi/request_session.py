@@ -8,6 +8,7 @@ from secrets import token_urlsafe
 from typing import Any, Final, final
 
 from aioredis_patterns.sessions import Session, SessionStore
+from aioredis_patterns.sessions.session import check_field
 from aioredis_patterns.types import KeyPart
 
 __all__ = ("RequestSession",)
@@ -109,17 +110,17 @@ class RequestSession(MutableMapping[str, Any]):
     def csrf_valid(self, token: object) -> bool:
         """Whether a form came with the visitor's own `csrf_token`."""
         known = self.get(_CSRF)
-        return known is not None and isinstance(token, str) and hmac.compare_digest(known.encode(), token.encode())
+        if known is None or not isinstance(token, str):
+            return False
+        return hmac.compare_digest(known.encode(), token.encode(errors="surrogatepass"))
 
     def __getitem__(self, name: str) -> Any:
         self.accessed = True
         return self._data[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if not isinstance(name, str):
-            raise TypeError(f"what a session holds has a str for a name, not {name!r:.80}")
         self.accessed = True
-        self._data[name] = value
+        self._data[check_field(name)] = value
 
     def __delitem__(self, name: str) -> None:
         self.accessed = True

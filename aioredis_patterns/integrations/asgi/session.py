@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any, Final, Literal, final
 
 from aioredis_patterns.sessions import SessionStore
@@ -126,7 +127,7 @@ class SessionMiddleware:
         if stored.token == sent:
             return [_VARY]
         left = (stored.ends_at - datetime.now(UTC)).total_seconds()
-        return [_VARY, self._cookie(stored.token, max(int(left), 1))]
+        return [_VARY, self._cookie(stored.token, max(ceil(left), 1))]
 
     def _cookie(self, value: str, seconds: int) -> Field:
         return b"set-cookie", b"%b=%b; Max-Age=%d%b" % (self._name, value.encode(), seconds, self._flags)

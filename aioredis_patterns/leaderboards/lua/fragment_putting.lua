@@ -10,13 +10,14 @@ local function beyond(old, amount)
   return sum - sum ~= 0 or (exact(old) and exact(amount) and (sum - old ~= amount or not exact(sum)))
 end
 
--- Whether it changed anything, and the member's score as text; -1 where a sum is beyond what a score can be.
+-- Whether it changed anything, and the member's score as text; -1 and nothing where a sum is beyond what a score can be.
 local function put(board, places, levels, counts, notes, order, ties, mode, most, verb, member, amount, note)
   local element, old = find(board, places, ties, member)
   local score = amount
   if verb == 'increment' then
-    score = tonumber(old or '0') + amount
-    if beyond(tonumber(old or '0'), amount) then return -1, old or '' end
+    local before = tonumber(old or '0')
+    if beyond(before, amount) then return -1, '' end
+    score = before + amount
   elseif verb == 'submit' and old then
     local ahead = tonumber(old) - amount
     if ahead == 0 or (ahead > 0) == (order == 'desc') then return 0, old end

@@ -12,7 +12,7 @@
 --   3 mode    ordinal, competition or dense
 --   4 most    members that are kept; 0 for all
 --   5 how     sum, min or max
---   6.. weight  of each of the others, then its ties
+--   6.. weight  of each of the others, then its order and its ties
 -- Returns
 --   integer: how many members there are now; -1 where a sum would be no number
 local board, places, levels, counts, notes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -20,10 +20,10 @@ local order, ties, mode, most, how = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]
 
 local sums, line = {}, {}
 for at = 6, #KEYS do
-  local weight, theirs = tonumber(ARGV[2 * at - 6]), ARGV[2 * at - 5]
-  local page = redis.call('ZRANGE', KEYS[at], 0, -1, 'WITHSCORES')
+  local weight, from, theirs = tonumber(ARGV[3 * at - 12]), ARGV[3 * at - 11], ARGV[3 * at - 10]
+  local page = slice(KEYS[at], from, 0, -1)
   for row = 1, #page, 2 do
-    local member, score = member_of(page[row], theirs), page[row + 1] * weight
+    local member, score = member_of(page[row], theirs), page[row + 1] * weight + 0 -- which makes 0 of -0
     if not sums[member] then
       line[#line + 1], sums[member] = member, score
     else

@@ -16,7 +16,7 @@
 --   8 note    bytes, empty to leave what there is
 -- Returns
 --   1 done   1 or 0; -1 where the sum would be no number
---   2 score  text, what the member has now
+--   2 score  text, what the member has now; empty where the sum would be no number
 local board, places, levels, counts, notes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local order, ties, mode, most, verb = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local member, amount, note = ARGV[6], tonumber(ARGV[7]), ARGV[8]

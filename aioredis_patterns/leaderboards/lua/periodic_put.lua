@@ -20,7 +20,7 @@
 --   11.. end  ms since 1970, when the board of each period expires; 0 for never
 -- Returns
 --   1 done   1 or 0; -1 where a sum would be no number; -2 where the periods are not the present ones
---   2 score  text, of the first period; the time (us) where the periods are not the present ones
+--   2 score  text, of the first period; empty where the sum would be no number; the time (us) where the periods moved
 local board, places, levels, counts, notes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local order, ties, mode, most, verb = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local member, amount, note = ARGV[6], tonumber(ARGV[7]), ARGV[8]
@@ -30,7 +30,7 @@ local now = server_us()
 if start > 0 and (now < start or now >= stop) then return { -2, now } end
 for at = 1, verb == 'increment' and #KEYS or 0, 5 do
   local _, old = find(KEYS[at], KEYS[at + 1], ties, member)
-  if beyond(tonumber(old or '0'), amount) then return { -1, old or '' } end
+  if beyond(tonumber(old or '0'), amount) then return { -1, '' } end
 end
 local first = { put(board, places, levels, counts, notes, order, ties, mode, most, verb, member, amount, note) }
 for at = 6, #KEYS, 5 do

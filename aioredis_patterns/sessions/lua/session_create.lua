@@ -25,11 +25,17 @@ local idle, lifetime, most, fields = tonumber(ARGV[6]), tonumber(ARGV[7]), tonum
 local now = server_us()
 local last, listed, alive = now + lifetime * 1000, {}, {}
 if most > 0 and user ~= '' then listed = redis.call('ZRANGE', index, '(' .. stamped(now), '+inf', 'BYSCORE') end
-if most > 0 and #listed >= most then
-  if #KEYS - 3 ~= #listed then return {'full', unpack(listed)} end
+if #listed > 0 and #listed >= most then
+  if table.concat(listed) ~= table.concat(ARGV, '', 10 + 2 * fields) then
+    table.insert(listed, 1, 'full')
+    return listed
+  end
   for at, other in ipairs(listed) do
-    if ARGV[9 + 2 * fields + at] ~= other then return {'full', unpack(listed)} end
-    if redis.call('HEXISTS', KEYS[3 + at], 'head') == 1 then alive[#alive + 1] = at end
+    if redis.call('HEXISTS', KEYS[3 + at], 'head') == 1 then
+      alive[#alive + 1] = at
+    else
+      redis.call('ZREM', index, other)
+    end
   end
   for at = 1, #alive - most + 1 do
     redis.call('DEL', KEYS[3 + alive[at]])
@@ -37,7 +43,8 @@ if most > 0 and #listed >= most then
   end
 end
 
-local epoch, nothing = stamped(0), stamped(0)
+local nothing = stamped(0)
+local epoch = nothing
 if user ~= '' then
   local known = redis.call('HGET', epochs, user)
   local ends = known and tonumber(known:sub(18)) or 0

@@ -21,8 +21,8 @@ if redis.call('HGET', old, 'successor') == successor then
 end
 local head = redis.call('HGET', old, 'head')
 local user = owner_of(head, epochs)
-if not user then return {} end
-local now, last = server_us(), tonumber(part(head, LAST))
+local now, last = server_us(), user and tonumber(part(head, LAST))
+if not last then return {} end
 local life = math.min(idle, math.floor((last - now) / 1000))
 if life <= 0 then
   redis.call('DEL', old)

@@ -12,6 +12,7 @@ from tests.lab.patterns.flags import FLAGS
 from tests.lab.patterns.locks import LOCKS
 from tests.lab.patterns.queues import QUEUES
 from tests.lab.patterns.rate_limits import LIMITS
+from tests.lab.patterns.relations import RELATIONS
 from tests.lab.patterns.sessions import SESSIONS
 from tests.lab.patterns.streams import STREAMS
 from tests.lab.patterns.tallies import TALLIES
@@ -35,6 +36,7 @@ _ROOMS: tuple[tuple[Pattern, ...], ...] = (
     DOCUMENTS,
     COLLECTIONS,
     COUNTS,
+    RELATIONS,
 )
 
 PATTERNS: dict[str, Pattern] = {pattern.name: pattern for room in _ROOMS for pattern in room}

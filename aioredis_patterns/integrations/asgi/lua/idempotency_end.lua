@@ -7,13 +7,14 @@
 --   2 ttl_ms  ms
 --   3 answer  bytes, or empty
 -- Returns
---   integer: 1 done, 0 another request has the key, or none has it
+--   nothing
 local record = KEYS[1]
 local token, ttl_ms, answer = ARGV[1], ARGV[2], ARGV[3]
 
-if redis.call('HGET', record, 'token') ~= token then return 0 end
-if redis.call('HEXISTS', record, 'answer') == 1 then return 1 end
-if answer == '' then return redis.call('DEL', record) end
+if redis.call('HGET', record, 'token') ~= token then return end
+if answer == '' then
+  redis.call('DEL', record)
+  return
+end
 redis.call('HSET', record, 'answer', answer)
 redis.call('PEXPIRE', record, ttl_ms)
-return 1
