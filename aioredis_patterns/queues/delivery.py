@@ -165,7 +165,11 @@ class Delivery(Generic[T]):
         if not held:
             self.on_lost("expired")
             return False
+        renewals = link_of(self.redis).companion(Renewals)
+        kept = renewals.discard(self)  # before its patience is another, by which it is found
         self._set_validity(sent, length_ms)
+        if kept:
+            renewals.add(self)
         return True
 
     async def commit(self, keys: Sequence[str], commands: Sequence[str | bytes | int]) -> Any:

@@ -102,7 +102,7 @@ class EntryDelivery(Generic[T]):
         self.entry = entry
         self.attempt = attempt  #: 1 for the first delivery
         self.lost = False  #: the entry was found to have moved on
-        self.token = "\0".join((entry.id, str(attempt), post.group, post.consumer))
+        self.token = "\0".join((entry.id, str(attempt), post.group, post.consumer, post.log))
         self.on_loss: Callable[[], object] | None = None
         self._set_validity(sent, post.visibility_ms)
 
@@ -157,7 +157,11 @@ class EntryDelivery(Generic[T]):
         if not await _EXTEND(post.redis, post.log, post.later, *self._name, post.visibility_ms, length_ms):
             self.on_lost("expired")
             return False
+        renewals = link_of(self.redis).companion(Renewals)
+        kept = renewals.discard(self)  # before its patience is another, by which it is found
         self._set_validity(sent, length_ms)
+        if kept:
+            renewals.add(self)
         return True
 
     async def commit(self, keys: Sequence[str], commands: Sequence[str | bytes | int]) -> Any:

@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from aioredis_patterns._core.renewal import Renewals
 from aioredis_patterns.client import connect
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.codecs import codec_for
@@ -367,6 +368,24 @@ async def test_a_block_renews_its_lease(pipelined: Redis, name: str, make: Make)
         await eventually(lambda: delivery.valid_until > ends)
         assert await queue.claim(timeout=0) is None
     assert await queue.stats() == QueueStats(0, 0, 0, 0, None)
+
+
+async def test_what_is_held_longer_does_not_keep_others_from_being_renewed(
+    pipelined: Redis, name: str, make: Make
+) -> None:
+    """While one delivery of a client is extended far ahead, its others are renewed as before, and it ends as they do."""
+    queue = make(pipelined, name, visibility=1)
+    await queue.put_many([1, 2])
+    one, two = await queue.claim_many(2)
+    async with one, two:
+        assert await one.extend(60)
+        ends = two.valid_until + 0.3
+        await eventually(lambda: two.valid_until > ends)
+        assert await queue.stats() == QueueStats(0, 0, 2, 0, None)
+    assert len(link_of(pipelined).companion(Renewals)) == 0
+    await queue.put("never renewed")
+    assert await (await queue.claim(timeout=0)).extend(60)
+    assert len(link_of(pipelined).companion(Renewals)) == 0
 
 
 async def test_a_block_that_raises_puts_its_message_back(redis: Redis, name: str, make: Make) -> None:

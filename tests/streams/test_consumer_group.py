@@ -192,6 +192,33 @@ async def test_a_long_handler_keeps_its_entry(log: EventLog[Any]) -> None:
     assert await group.stats() == GroupStats(0, 0, 0, None)
 
 
+async def test_held_longer_than_others(pipelined: Redis, name: str) -> None:
+    """While one delivery of a client is extended far ahead, its others are renewed as before."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g", visibility=1)
+    await log.append_many([1, 2])
+    one, two = await group.claim_many(2, "a", timeout=0)
+    async with one, two:
+        assert await one.extend(60)
+        ends = two.valid_until + 0.3
+        await eventually(lambda: two.valid_until > ends)
+        assert await group.claim("b", timeout=0) is None
+
+
+async def test_entries_of_one_id(pipelined: Redis, name: str) -> None:
+    """Entries that have one id, in two partitions, are each renewed for as long as they are held."""
+    log: EventLog[int] = EventLog(pipelined, name, partitions=2)
+    group = ConsumerGroup(log, "g", visibility=1)
+    for partition in range(2):
+        await pipelined.xadd(f"arp:{{{name}|{partition}}}:log", {"payload": "1"}, "5-0")
+    held = await group.claim_many(2, "a", timeout=0)
+    one, two = held
+    async with one, two:
+        ends = [delivery.valid_until + 0.3 for delivery in held]
+        await eventually(lambda: all(each.valid_until > end for each, end in zip(held, ends, strict=True)))
+        assert await group.claim_many(2, "b", timeout=0) == []
+
+
 async def test_held_longer(log: EventLog[Any]) -> None:
     """An entry that is held for longer than the visibility comes again when that time is over."""
     group = ConsumerGroup(log, "g", visibility=0.1)
