@@ -185,14 +185,13 @@ class Worker(Generic[T]):
                     self._handle(delivery.payload, delivery) if self._with_delivery else self._handle(delivery.payload)
                 )
             await delivery.done()
-        except asyncio.CancelledError as error:
+        except BaseException as error:  # whatever a handler raises, the next message is handled
+            what = "its lease was lost" if delivery.lost else repr(error)
+            _logger.warning("message %s of queue %r: %s", delivery.id, self._queue.name, what)
             if not delivery.lost:
-                await delivery.fail(error)
+                await delivery.fail(error, self._pause(delivery.attempt))
+            if not isinstance(error, Exception):
                 raise
-            _logger.warning("message %s of queue %r: its lease was lost", delivery.id, self._queue.name)
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises, the next message is handled
-            _logger.warning("message %s of queue %r: %r", delivery.id, self._queue.name, error)
-            await delivery.fail(error, self._pause(delivery.attempt))
         finally:
             self._free += 1
             self._room.set()

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from aioredis_patterns._core.durations import delay_ms, lease_ms
 from aioredis_patterns._core.renewal import LossReason, Renewals
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns._core.tasks import shielded
+from aioredis_patterns._core.tasks import is_interruption, shielded
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.errors import OutcomeUnknownError, PatternError
 from aioredis_patterns.types import AnyRedis, Seconds
@@ -200,8 +200,8 @@ class EntryDelivery(Generic[T]):
         """Give it back for what was raised, whatever Redis says to it; time does it if need be."""
         if self._ended:
             return
-        failed = isinstance(error, Exception)
-        given = self.nack(delay, f"{type(error).__name__}: {error}") if failed else self.hand_back()
+        why = f"{type(error).__name__}: {error}"
+        given = self.hand_back() if is_interruption(error) else self.nack(delay, why)
         try:
             await shielded(given, link_of(self.redis).deadline)
         except (RedisError, PatternError, OSError, TimeoutError) as failure:

@@ -373,7 +373,7 @@ async def test_a_block_renews_its_lease(pipelined: Redis, name: str, make: Make)
 async def test_what_is_held_longer_does_not_keep_others_from_being_renewed(
     pipelined: Redis, name: str, make: Make
 ) -> None:
-    """While one delivery of a client is extended far ahead, its others are renewed as before, and it ends as they do."""
+    """While one delivery of a client is extended far ahead, its others are renewed as before, and all end."""
     queue = make(pipelined, name, visibility=1)
     await queue.put_many([1, 2])
     one, two = await queue.claim_many(2)
@@ -396,6 +396,19 @@ async def test_a_block_that_raises_puts_its_message_back(redis: Redis, name: str
         async with await queue.claim():
             raise KeyError
     assert [(d.payload, d.attempt) for d in await queue.claim_many(2)] == [(2, 1), (1, 2)]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+async def test_a_block_that_ends_by_itself_is_charged(
+    pipelined: Redis, name: str, make: Make, error: type[BaseException]
+) -> None:
+    """A block that raises what no handler of exceptions catches has failed, unless a person interrupts it."""
+    queue = make(pipelined, name)
+    await queue.put(1)
+    with pytest.raises(error):
+        async with await queue.claim():
+            raise error
+    assert (await queue.claim(timeout=0)).attempt == (1 if error is KeyboardInterrupt else 2)
 
 
 async def test_a_cancelled_block_charges_nothing(pipelined: Redis, name: str, make: Make) -> None:

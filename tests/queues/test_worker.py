@@ -68,6 +68,43 @@ async def test_what_fails_is_tried_again_with_pauses(
     assert times[2] - times[1] > 0.2
 
 
+class Unusual(BaseException):
+    """What no `except Exception` catches."""
+
+
+async def cancelled_itself() -> None:
+    """Raise what the end of the task would raise, as who awaits a task does that another cancelled."""
+    other = asyncio.get_running_loop().create_future()
+    other.cancel()
+    await other
+
+
+async def unusual() -> None:
+    """Raise what is no `Exception`."""
+    raise Unusual("odd")
+
+
+@pytest.mark.parametrize(("end", "reason"), [(cancelled_itself, "CancelledError: "), (unusual, "Unusual: odd")])
+async def test_what_is_no_exception_is_a_failure_too(
+    pipelined: Redis, name: str, end: Callable[[], Any], reason: str
+) -> None:
+    """What a handler raises is its failure, be it another's cancellation, and its message is dead after its tries."""
+    queue = Queue(pipelined, name, max_deliveries=3)
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    handled = []
+
+    async def handle(payload: str) -> None:
+        handled.append(payload)
+        if payload == "no":
+            await end()
+
+    await queue.put_many(["no", "next"])
+    async with Worker(queue, handle, concurrency=1, backoff=0):
+        await until(queue, lambda stats: (stats.ready, stats.delayed, stats.leased, stats.dead) == (0, 0, 0, 1))
+    assert (handled.count("no"), handled.count("next")) == (3, 1)
+    assert [letter.reason for letter in await queue.dead.list()] == [reason]
+
+
 async def test_a_handler_has_its_time(pipelined: Redis, name: str) -> None:
     """A handler that takes longer than the timeout is cancelled, and its message counts as failed."""
     queue = Queue(pipelined, name, max_deliveries=1)

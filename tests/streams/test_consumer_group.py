@@ -459,6 +459,22 @@ async def test_a_block_that_ends_badly(log: EventLog[Any]) -> None:
     assert delivery.attempt == 2
 
 
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+async def test_a_block_that_ends_by_itself(pipelined: Redis, name: str, error: type[BaseException]) -> None:
+    """A block that raises what no handler of exceptions catches has failed, unless a person interrupts it."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g")
+    await log.append(1)
+    delivery = await group.claim("w", timeout=0)
+    assert delivery is not None
+    with pytest.raises(error):
+        async with delivery:
+            raise error
+    again = await group.claim("w", timeout=0)
+    assert again is not None
+    assert again.attempt == (1 if error is KeyboardInterrupt else 2)
+
+
 REFUSED: list[dict[str, Any]] = [
     *({"visibility": value} for value in (0, -1, float("nan"), float("inf"), None)),
     *({"max_deliveries": value} for value in (0, -1)),
