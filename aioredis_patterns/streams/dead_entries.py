@@ -18,7 +18,7 @@ __all__ = ("DeadEntries", "DeadEntry")
 
 T = TypeVar("T")
 
-_REPLAY: Final = Script(__package__, "group_replay", keys=4, fragments=("clock", "entry", "ring"))
+_REPLAY: Final = Script(__package__, "group_replay", keys=4, fragments=("clock", "entry", "pending", "ring"))
 _DEAD: Final = Script(__package__, "group_dead", fragments=("entry",))
 
 _PAGE: Final = 100
@@ -82,8 +82,7 @@ class DeadEntries(Generic[T]):
         for post, wanted in zip(self._posts, await self._wanted(ids), strict=True):
             keys = (post.log, post.dead, post.later, post.waiters)
             for at in range(0, len(wanted), _PAGE):
-                some = wanted[at : at + _PAGE]
-                total += await _REPLAY(post.redis, *keys, post.group, post.consumer, post.visibility_ms, *some)
+                total += await _REPLAY(post.redis, *keys, post.group, post.visibility_ms, *wanted[at : at + _PAGE])
         return total
 
     async def drop(self, *ids: str) -> int:

@@ -173,7 +173,7 @@ class EntryDelivery(Generic[T]):
     async def hand_back(self) -> bool:
         """It was not begun: deliver it again, this attempt not charged; False when it had moved on."""
         self._stop()
-        return bool(await hand_back(self._post, f"{self.id} {self.attempt}"))
+        return bool(await hand_back(self._post, "", f"{self.id} {self.attempt}"))
 
     def keep(self) -> None:
         """Renew it in the background, until it ends."""
@@ -275,9 +275,8 @@ class EntryDelivery(Generic[T]):
         self.due = sent + self.patience
 
 
-async def hand_back(post: Post, token: str) -> int:
-    """Take back a claim, or one delivery by its id and attempt, as if it had never been; how many there were."""
-    keys = (post.log, post.later, post.claims, post.waiters)
-    args: tuple[Any, ...] = (post.group, post.consumer, post.visibility_ms, token)
-    count: int = await _HAND_BACK(post.redis, *keys, *args)
+async def hand_back(post: Post, claim: str, name: str) -> int:
+    """Take back a claim by its token, or one delivery by its id and attempt, as if it had never been; how many."""
+    keys = (post.log, post.later, f"{post.claims}:{claim}", post.waiters)
+    count: int = await _HAND_BACK(post.redis, *keys, post.group, post.consumer, post.visibility_ms, name)
     return count

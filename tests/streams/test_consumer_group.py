@@ -180,6 +180,52 @@ async def test_a_dead_consumer(log: EventLog[Any]) -> None:
     assert [await each.ack() for each in again if each] == [True] * 3
 
 
+@pytest.mark.parametrize("before", [1, 250])
+async def test_a_dead_consumer_is_found_behind_what_waits(pipelined: Redis, name: str, before: int) -> None:
+    """However many entries were given back for later, what a dead consumer holds behind them is delivered in time."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g", visibility=0.2)
+    await log.append_many(range(before + 2))
+    held = await group.claim_many(before + 2, "dead", timeout=0)
+    assert await asyncio.gather(*[each.nack(delay=3600) for each in held[:before]]) == [True] * before
+    again = [await group.claim("other", timeout=5) for _ in range(2)]
+    assert [each.payload for each in again if each] == [before, before + 1]
+
+
+async def test_one_after_another_is_buried(pipelined: Redis, name: str) -> None:
+    """In a partition, what ends as a dead letter holds up the next entry no longer than the claim takes."""
+    log: EventLog[int] = EventLog(pipelined, name, partitions=2)
+    group = ConsumerGroup(log, "g", visibility=0.8, max_deliveries=1)
+    await log.append_many(range(2), key="same")
+    dead = await group.claim("dead", timeout=0)
+    assert dead is not None
+    stream = f"arp:{{{name}|{dead.entry.partition}}}:log"
+
+    async def its_time_is_over() -> bool:
+        return bool(await pipelined.xpending_range(stream, "g", "-", "+", 1, idle=800))
+
+    await eventually(its_time_is_over)
+    again = await group.claim("other", timeout=0.4)
+    assert again is not None
+    assert again.payload == 1
+
+
+@pytest.mark.parametrize("after", ["nack", "hand_back", "extend", "replay"])
+async def test_what_waits_longest_is_waited_for(pipelined: Redis, name: str, after: str) -> None:
+    """Whatever else is put off for a shorter time, what waits for hours is remembered for as long."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g", visibility=0.01)
+    await log.append_many(range(2))
+    one, two = await group.claim_many(2, "a", timeout=0)
+    assert await one.nack(delay=20_000)
+    if after == "replay":
+        await two.reject("no")
+        await group.dead.replay()
+    else:
+        await getattr(two, after)(*[1][: after == "extend"])
+    assert await pipelined.pttl(f"arp:{{{name}|0}}:later:g") > 20_000_000
+
+
 async def test_a_long_handler_keeps_its_entry(log: EventLog[Any]) -> None:
     """A handler that takes longer than the visibility keeps its entry, at its first attempt."""
     group = ConsumerGroup(log, "g", visibility=0.15)

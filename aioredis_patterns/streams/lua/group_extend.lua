@@ -21,7 +21,6 @@ redis.call('XCLAIM', log, group, consumer, 0, id, 'IDLE', math.max(visibility - 
 if lease <= visibility then
   redis.call('ZREM', later, id)
 else
-  redis.call('ZADD', later, string.format('%.0f', clock() + lease * 1000), id)
-  redis.call('PEXPIRE', later, lease + 3600000)
+  put_off(later, id, clock(), lease)
 end
 return 1
