@@ -219,16 +219,19 @@ class ConsumerGroup(Generic[T]):
 
     async def _claim(self, post: Post, partition: int, count: int, inbox: str) -> tuple[list[EntryDelivery[T]], int]:
         """What one partition has. A call that is cancelled or gets no reply leaves nothing held."""
-        token, sent = secrets.token_hex(8), monotonic()
-        keys = (post.log, post.dead, post.later, post.state, f"{post.claims}:{token}", post.waiters)
         wanted = 1 if post.ordered else count
         terms = (wanted, post.visibility_ms, post.max_deliveries, self._start, post.ordered, inbox)
-        try:
-            due_ms, *parts = await _CLAIM(post.redis, *keys, post.group, post.consumer, *terms)
-            return await self._read(post, partition, parts, sent), due_ms
-        except BaseException:
-            background(_quietly(hand_back(post, token, "")), "a claim is handed back")
-            raise
+        while True:
+            token, sent = secrets.token_hex(8), monotonic()
+            keys = (post.log, post.dead, post.later, post.state, f"{post.claims}:{token}", post.waiters)
+            try:
+                due_ms, *parts = await _CLAIM(post.redis, *keys, post.group, post.consumer, *terms)
+                found = await self._read(post, partition, parts, sent)
+            except BaseException:
+                background(_quietly(hand_back(post, token, "")), "a claim is handed back")
+                raise
+            if found or not parts:  # else none of them could be read, and others may be there
+                return found, due_ms
 
     async def _read(self, post: Post, partition: int, parts: list[Any], sent: float) -> list[EntryDelivery[T]]:
         found = []

@@ -308,13 +308,17 @@ async def test_undecodable_entries(redis: Redis, name: str) -> None:
     await log.append(1)
     await redis.xadd(f"arp:{{{name}|0}}:log", {"payload": b'"text"'})
     await redis.xadd(f"arp:{{{name}|0}}:log", {"other": b"x"})
+    damaged = (b"5", b"{", b"[" * 100_000, b'{"a": 1}')
+    for headers in damaged:
+        await redis.xadd(f"arp:{{{name}|0}}:log", {"payload": b"3", "headers": headers})
     await log.append(2)
     group = ConsumerGroup(log, "g")
-    assert [each.payload for each in await group.claim_many(10, "w", timeout=0)] == [1, 2]
+    assert await drained(group) == [1, 2]
     letters = await group.dead.list()
     assert [(letter.body, letter.attempts, letter.payload) for letter in letters] == [
         (b'"text"', 1, None),
         (b"", 1, None),
+        *[(b"3", 1, 3) for _ in damaged],
     ]
     assert all(letter.reason.startswith("undecodable") for letter in letters)
 
