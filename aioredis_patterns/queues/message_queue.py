@@ -28,8 +28,10 @@ __all__ = ("MessageQueue", "QueueStats", "Terms")
 
 T = TypeVar("T")
 
-_PUT: Final = Script(__package__, "queue_put", keys=6, fragments=("clock", "ready", "wake"))
-_STATS: Final = Script(__package__, "queue_stats", keys=5, fragments=("clock", "ready", "message"), repeatable=True)
+_PUT: Final = Script(__package__, "queue_put", keys=6, fragments=("clock", "ready", "message", "wake"))
+_STATS: Final = Script(
+    __package__, "queue_stats", keys=6, fragments=("clock", "ready", "message", "hold"), repeatable=True
+)
 
 _BATCH: Final = 500
 """Messages in one script call."""
@@ -171,7 +173,7 @@ class MessageQueue(Generic[T]):
     async def stats(self) -> QueueStats:
         """How many messages there are, by state, in one round trip."""
         place = self._place
-        keys = (place.ready, place.delayed, place.leased, place.dead, place.messages)
+        keys = (place.ready, place.delayed, place.leased, place.dead, place.messages, place.index)
         ready, delayed, leased, dead, age_us = await _STATS(place.redis, *keys, place.order)
         return QueueStats(ready, delayed, leased, dead, None if age_us < 0 else age_us / 1_000_000)
 

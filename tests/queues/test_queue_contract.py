@@ -108,7 +108,34 @@ async def test_what_is_due_is_ready(pipelined: Redis, name: str, make: Make) -> 
     queue = make(pipelined, name)
     await queue.put("x", delay=0.05)
     await until(queue, lambda stats: stats.ready == 1)
-    assert await queue.stats() == QueueStats(1, 0, 0, 0, None)
+    assert await queue.stats() == QueueStats(1, 0, 0, 0, pytest.approx(30, abs=30))
+
+
+async def test_what_a_dead_consumer_held_has_an_age(pipelined: Redis, name: str, make: Make) -> None:
+    """Where all that is ready was held by who is gone, or is due, the age is still that of a message that is ready."""
+    queue = make(pipelined, name, visibility=0.05)
+    await queue.put("held")
+    assert await queue.claim(timeout=0) is not None
+    await until(queue, lambda stats: stats.ready == 1)
+    assert 0.05 <= (await queue.stats()).oldest_age < 60
+    assert await (await queue.claim(timeout=0)).ack()
+    await queue.put("due", delay=0.05)
+    await until(queue, lambda stats: stats.ready == 1)
+    assert 0.05 <= (await queue.stats()).oldest_age < 60
+
+
+async def test_headers_that_are_none_become_a_dead_letter(pipelined: Redis, name: str, make: Make) -> None:
+    """A record whose headers are no mapping of texts, or nested beyond measure, is put aside at once."""
+    queue = make(pipelined, name)
+    damaged = [b"5", b"[]", b"{", b"[" * 100_000, b'{"a": 1}', b"\xff"]
+    for headers in damaged:
+        id_ = await queue.put("x")
+        await pipelined.hset(f"arp:{{{name}}}:messages", id_, b"1 0 0 \t\n" + headers + b'\n"x"')
+    await queue.put("good")
+    assert await drained(queue) == ["good"]
+    letters = await queue.dead.list()
+    assert [letter.reason[:11] for letter in letters] == ["undecodable"] * len(damaged)
+    assert {len(letter.headers) for letter in letters} == {0}
 
 
 async def test_a_record_that_is_none_becomes_a_dead_letter(pipelined: Redis, name: str, make: Make) -> None:
@@ -332,6 +359,31 @@ async def test_a_message_is_dropped_after_its_ttl(redis: Redis, name: str, make:
     assert await queue.put("again", dedup="x")
 
 
+async def test_what_has_ended_is_not_pending(redis: Redis, name: str, make: Make) -> None:
+    """A message whose ttl is over takes no other's place: the like of it is put, and is claimed."""
+    queue = make(redis, name)
+    first = await queue.put("old", ttl=0.001, dedup="x")
+    await until(queue, lambda stats: (stats.oldest_age or 0) > 0.005)
+    second = await queue.put("new", dedup="x")
+    assert second != first
+    assert await queue.put("newer", dedup="x") == second
+    assert await drained(queue) == ["new"]
+    assert await queue.put("again", dedup="x") not in {first, second}
+
+
+async def test_what_was_claimed_in_time_is_not_dropped(pipelined: Redis, name: str, make: Make) -> None:
+    """A message that was claimed within its ttl is tried again after it, and so is a dead letter that is replayed."""
+    queue, records = make(pipelined, name), f"arp:{{{name}}}:messages"
+    for ending in ("nack", "reject"):
+        id_ = await queue.put(ending, ttl=60)
+        delivery = await queue.claim(timeout=0)
+        put, _, rest = (await pipelined.hget(records, id_)).split(b" ", 2)
+        await pipelined.hset(records, id_, b"%b 1 %b" % (put, rest))  # long ago
+        assert await (delivery.nack() if ending == "nack" else delivery.reject("no"))
+        assert await queue.dead.replay() == (ending == "reject")
+        assert await drained(queue) == [ending]
+
+
 # Leases --------------------------------------------------------------------------------------------------------------
 
 
@@ -536,11 +588,26 @@ async def test_dead_letters_are_replayed_or_dropped(redis: Redis, name: str, mak
     assert not await redis.exists(f"arp:{{{name}}}:messages", f"arp:{{{name}}}:dead")
 
 
+async def test_a_replayed_letter_is_pending_again(redis: Redis, name: str, make: Make) -> None:
+    """While a replayed letter waits, the like of it is not put; where another is pending meanwhile, both are handled."""
+    queue = make(redis, name)
+    first = await queue.put(1, dedup="x")
+    assert await (await queue.claim(timeout=0)).reject("no")
+    second = await queue.put(2, dedup="x")
+    assert await (await queue.claim(timeout=0)).reject("no")
+    assert await queue.dead.replay(first) == 1
+    assert await queue.put(3, dedup="x") == first
+    assert await queue.dead.replay(second) == 1
+    assert await queue.put(4, dedup="x") == first
+    assert await drained(queue) == [1, 2]
+    assert await queue.put(5, dedup="x") not in {first, second}
+
+
 async def test_what_cannot_be_read_is_a_dead_letter_at_once(redis: Redis, name: str, make: Make) -> None:
     """A payload of another type goes to the dead letters, and the next one is delivered."""
     await make(redis, name).put_many(["text", 5])
     queue = make(redis, name, codec=codec_for(int))
-    delivery = await queue.claim(timeout=1)
+    delivery = await queue.claim(timeout=0)
     assert delivery.payload == 5
     (letter,) = await queue.dead.list()
     assert (letter.payload, letter.body) == (None, b'"text"')

@@ -20,6 +20,11 @@ local function read(messages, id)
   return record and opened(record)
 end
 
+-- Its time has passed, and nobody has claimed it.
+local function is_over(message, attempts, now)
+  return message.expires > 0 and message.expires <= now and tonumber(attempts or 0) == 0
+end
+
 -- What was put meanwhile to run again has the mark from now on; it is the answer.
 local function unmark(index, id, dedup)
   if dedup == '' or redis.call('HGET', index, 'd:' .. dedup) ~= id then return end
