@@ -589,7 +589,7 @@ async def test_dead_letters_are_replayed_or_dropped(redis: Redis, name: str, mak
 
 
 async def test_a_replayed_letter_is_pending_again(redis: Redis, name: str, make: Make) -> None:
-    """While a replayed letter waits, the like of it is not put; where another is pending meanwhile, both are handled."""
+    """While a replayed letter waits, the like of it is not put; where another is pending, both are handled."""
     queue = make(redis, name)
     first = await queue.put(1, dedup="x")
     assert await (await queue.claim(timeout=0)).reject("no")
