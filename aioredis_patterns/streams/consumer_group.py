@@ -26,7 +26,7 @@ from aioredis_patterns.types import Seconds
 from .dead_entries import DeadEntries
 from .entry import Entry
 from .entry_delivery import EntryDelivery, Post, hand_back
-from .event_log import EventLog, check_id
+from .event_log import EventLog, before
 
 __all__ = ("Consumer", "ConsumerGroup", "GroupStats")
 
@@ -112,7 +112,7 @@ class ConsumerGroup(Generic[T]):
         if max_deliveries < 1:
             raise ValueError(f"max_deliveries must be at least 1, not {max_deliveries!r}")
         self.name, self._log = name, log
-        self._start = "$" if start == "$" else check_id(start)
+        self._start = "$" if start == "$" else before(start)
         terms = (check_name(name), "-", lease_ms(visibility, "visibility"), max_deliveries, int(log.partitions > 1))
         parts = ("log", *(f"{part}:{terms[0]}" for part in ("dead", "later", "state", "claims")), "waiters")
         self._posts = [

@@ -23,7 +23,7 @@ from aioredis_patterns.types import AnyRedis, Codec, KeyPart, Seconds
 
 from .entry import Entry, pack_headers
 
-__all__ = ("EventLog", "check_id")
+__all__ = ("EventLog", "before")
 
 T = TypeVar("T")
 
@@ -38,6 +38,8 @@ _RECHECK: Final = 15.0
 """Seconds after which a reader looks for itself, should it not have been told."""
 
 _ID: Final = re.compile(r"\d{1,19}(-\d{1,19})?")
+_LAST: Final = 2**64 - 1
+"""The last number within a millisecond."""
 
 
 @final
@@ -150,7 +152,7 @@ class EventLog(Generic[T]):
         Raises:
             CodecError: An entry does not decode.
         """
-        first, last = check_id(after), "+" if until == "+" else check_id(until)
+        first, last = before(after), _end_of(until)
         parts = [self._pages(partition, first, last) for partition in range(self.partitions)]
         heads = {part: head for part in parts if (head := await anext(part, None)) is not None}
         while heads:
@@ -166,7 +168,7 @@ class EventLog(Generic[T]):
         self, first: str | datetime = "0-0", last: str | datetime = "+", *, count: int = 100
     ) -> list[Entry[T]]:
         """Up to so many entries of each partition from one id or time to another, both included, in one round trip."""
-        start, end = check_id(first), "+" if last == "+" else check_id(last)
+        start, end = _start_of(first), _end_of(last)
         pages = await asyncio.gather(*(self._page(part, start, end, count) for part in range(self.partitions)))
         found = [entry for _, entries in pages for entry in entries]
         return sorted(found, key=lambda entry: _place(entry.id))[:count]
@@ -181,7 +183,7 @@ class EventLog(Generic[T]):
             redis.exceptions.RedisError: Redis failed; go on with the id of the last entry.
         """
         link, bell = link_of(self._redis), Bell()
-        places = [await self._newest(part) if after == "$" else check_id(after) for part in range(self.partitions)]
+        places = [await self._newest(part) if after == "$" else before(after) for part in range(self.partitions)]
         async with AsyncExitStack() as listening:
             inbox = link.subscriptions.inbox
             for part in range(self.partitions):
@@ -258,17 +260,37 @@ class EventLog(Generic[T]):
         return newest
 
 
-def check_id(place: str | datetime) -> str:
-    """An id of an entry, or the least one of a time.
+def before(place: str | datetime) -> str:
+    """The id behind which entries begin: the one given, or the last one before a time.
 
     Raises:
         ValueError: It is neither.
     """
     if isinstance(place, datetime):
-        return f"{max(int(place.timestamp() * 1000), 0)}-0"
-    if not _ID.fullmatch(place):
-        raise ValueError(f"an id must be like 1700000000000-0, not {place!r:.80}")
-    return place
+        return f"{ms - 1}-{_LAST}" if (ms := _ms(place)) else "0-0"
+    return _checked(place)
+
+
+def _end_of(place: str | datetime) -> str:
+    """The id that entries reach to: the one given, or the last one of a time."""
+    if isinstance(place, datetime):
+        return f"{_ms(place)}-{_LAST}"
+    return place if place == "+" else _checked(place)
+
+
+def _start_of(place: str | datetime) -> str:
+    """The id that entries begin with: the one given, or the first one of a time."""
+    return f"{_ms(place)}-0" if isinstance(place, datetime) else _checked(place)
+
+
+def _ms(time: datetime) -> int:
+    return max(int(time.timestamp() * 1000), 0)
+
+
+def _checked(id_: str) -> str:
+    if not _ID.fullmatch(id_):
+        raise ValueError(f"an id must be like 1700000000000-0, not {id_!r:.80}")
+    return id_
 
 
 def _place(id_: str) -> tuple[int, int]:

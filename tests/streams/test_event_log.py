@@ -43,6 +43,22 @@ async def test_what_was_appended_is_read(log: EventLog[Any]) -> None:
     assert abs(datetime.now(UTC) - found[0].at) < timedelta(minutes=1)
 
 
+async def test_a_time_is_a_millisecond(pipelined: Redis, name: str) -> None:
+    """Where a time is given, the entries of its millisecond are meant, from the first to the last of them."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    for id_ in ("4999-3", "5000-0", "5000-7", "5001-0"):
+        await pipelined.xadd(f"arp:{{{name}|0}}:log", {"payload": id_.replace("-", "")}, id_)
+    at = datetime.fromtimestamp(5, UTC)
+    assert await payloads(log, after=at) == [50000, 50007, 50010]
+    assert await payloads(log, until=at) == [49993, 50000, 50007]
+    assert [entry.payload for entry in await log.range(at, at)] == [50000, 50007]
+    assert (await anext(log.tail(after=at))).payload == 50000
+    group = ConsumerGroup(log, "g", start=at)
+    assert (await group.stats()).lag == 3
+    assert [delivery.payload for delivery in await group.claim_many(9, "w", timeout=0)] == [50000, 50007, 50010]
+    assert len(await payloads(log, after=datetime.fromtimestamp(0, UTC))) == 4
+
+
 async def test_many(pipelined: Redis, name: str) -> None:
     """Thousands of entries are appended and read in pages, in their order, up to the end as it was."""
     log: EventLog[int] = EventLog(pipelined, name)
