@@ -21,6 +21,7 @@ import secrets
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar, final, overload
 
+from aioredis_patterns._core.counts import check_count
 from aioredis_patterns._core.durations import ttl_ms
 from aioredis_patterns._core.keys import PREFIX, Keys, check_name, check_part
 from aioredis_patterns._core.scripts import Script
@@ -123,8 +124,8 @@ class Feed(Generic[T]):
     ) -> None:
         self.name = name
         self._redis, self._keys, self._prefix, self._source = redis, Keys(name, prefix), prefix, check_name(name)
-        self._maxlen = _within(maxlen, "maxlen", 1, _LONGEST)
-        self._fanout = _within(fanout, "fanout", 0, _MOST_TOLD)
+        self._maxlen = check_count(maxlen, "maxlen", 1, _LONGEST)
+        self._fanout = check_count(fanout, "fanout", 0, _MOST_TOLD)
         self._ttl_ms = 0 if ttl is None else ttl_ms(ttl)
         self._codec: Codec[T] = Json() if codec is None else codec
 
@@ -167,7 +168,7 @@ class Feed(Generic[T]):
             CodecError: An item does not decode.
             ValueError: It is no cursor of a feed, or no count.
         """
-        place, wanted = place_of(cursor), _within(count, "count", 1, _LARGEST_PAGE) + 1
+        place, wanted = place_of(cursor), check_count(count, "count", 1, _LARGEST_PAGE) + 1
         key = self._keys.key
         keys = key("posts"), key("posts:items"), key("inbox"), key("inbox:items"), key("state"), key("fetched")
         lost, own, brought, names = await _PAGE(self._redis, *keys, *place, wanted)
@@ -257,11 +258,3 @@ def _us(at: datetime | None) -> int:
     if not 0 < moment < _LAST_US:
         raise ValueError(f"an item must be of the years 1970 to 2255, not of {at}")
     return moment
-
-
-def _within(number: int, what: str, least: int, most: int) -> int:
-    if type(number) is not int:
-        raise TypeError(f"{what} must be an int, not {number!r:.80}")
-    if not least <= number <= most:
-        raise ValueError(f"{what} must be {least} to {most}, not {number}")
-    return number

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, final
 
+from aioredis_patterns._core.counts import check_count
 from aioredis_patterns._core.durations import timeout_seconds
 from aioredis_patterns._core.keys import Keys, slot
 from aioredis_patterns._core.scripts import Script
@@ -63,12 +64,10 @@ class Ends(Generic[T]):
         when_full: WhenFull,
         codec: Codec[Any] | None,
     ) -> None:
-        if maxlen is not None and maxlen < 1:
-            raise ValueError(f"maxlen must be at least 1, not {maxlen!r}")
         if when_full not in ("drop", "refuse"):
             raise ValueError(f"when_full must be 'drop' or 'refuse', not {when_full!r}")
         self._redis, self._key, self._waiters = redis, keys.key(part), keys.key(f"{part}-waiters")
-        self._most, self._full = maxlen or 0, when_full
+        self._most, self._full = 0 if maxlen is None else check_count(maxlen, "maxlen"), when_full
         self._codec: Codec[T] = Json() if codec is None else codec
 
     async def push(self, side: Side, items: tuple[T, ...]) -> bool:
@@ -81,9 +80,8 @@ class Ends(Generic[T]):
 
     async def pop(self, side: Side, count: int) -> list[T]:
         """Take items, the outermost first."""
-        if not 1 <= count <= _MOST_AT_ONCE:
-            raise ValueError(f"count must be from 1 to {_MOST_AT_ONCE}, not {count!r}")
-        return [self._codec.decode(item) for item in await _POP(self._redis, self._key, side, count)]
+        wanted = check_count(count, "count", most=_MOST_AT_ONCE)
+        return [self._codec.decode(item) for item in await _POP(self._redis, self._key, side, wanted)]
 
     async def pop_one(self, side: Side, timeout: Seconds | None) -> T | None:
         """Take the outermost item, behind those that wait already; None when there was none in time."""
@@ -102,6 +100,8 @@ class Ends(Generic[T]):
 
     async def move(self, side: Side, other: Ends[T], to: Side) -> T | None:
         """Move the outermost item to an end of another list; None when there is none, or no room."""
+        if not {side, to} <= {"left", "right"}:
+            raise ValueError(f"an end is left or right, not {side!r:.80} or {to!r:.80}")
         if isinstance(link_of(self._redis), ClusterLink) and slot(self._key) != slot(other._key):
             raise ValueError("in a cluster both must be in one slot, that is of one name")
         keys = (self._key, other._key, other._waiters)

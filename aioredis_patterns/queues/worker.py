@@ -25,6 +25,7 @@ from typing import Any, Final, Generic, Self, TypeVar, final
 
 from redis.exceptions import RedisError
 
+from aioredis_patterns._core.counts import check_count
 from aioredis_patterns._core.durations import lease_ms, timeout_seconds
 from aioredis_patterns._core.tasks import BackgroundTasks, background
 from aioredis_patterns.errors import PatternError
@@ -103,15 +104,13 @@ class Worker(Generic[T]):
         grace: Seconds = 30,
         around: Callable[[Any], AbstractAsyncContextManager[Any]] = nullcontext,
     ) -> None:
-        if concurrency < 1:
-            raise ValueError(f"concurrency must be at least 1, not {concurrency!r}")
         self._queue, self._handle, self._around = queue, handle, around
         self._with_delivery = _takes_delivery(handle)
         self._timeout = None if timeout is None else lease_ms(timeout, "timeout") / 1000
         self._backoff = timeout_seconds(backoff, "backoff")
         self._longest = timeout_seconds(longest_backoff, "longest_backoff")
         self._grace = timeout_seconds(grace, "grace")
-        self._free, self._room = concurrency, asyncio.Event()
+        self._free, self._room = check_count(concurrency, "concurrency"), asyncio.Event()
         self._handlers, self._claims = BackgroundTasks(), BackgroundTasks()
 
     async def run(self) -> None:
@@ -216,7 +215,14 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _takes_delivery(handle: Callable[..., Any]) -> bool:
-    """Whether a handler takes the delivery beside the payload."""
+    """Whether a handler takes the delivery beside the payload.
+
+    Raises:
+        TypeError: It takes neither the payload alone nor both.
+    """
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [p for p in inspect.signature(handle).parameters.values() if p.kind in kinds and p.default is p.empty]
-    return len(needed) == 2
+    signature = inspect.signature(handle)
+    needed = [p for p in signature.parameters.values() if p.kind in kinds and p.default is p.empty]
+    takes_delivery = len(needed) > 1
+    signature.bind(*("payload", "delivery")[: 1 + takes_delivery])
+    return takes_delivery

@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar, final
 
 from redis.exceptions import RedisError
 
+from aioredis_patterns._core.counts import check_count
 from aioredis_patterns._core.durations import lease_ms, timeout_seconds
 from aioredis_patterns._core.keys import check_name
 from aioredis_patterns._core.scripts import Script
@@ -109,11 +110,10 @@ class ConsumerGroup(Generic[T]):
         visibility: Seconds = 30,
         max_deliveries: int = 5,
     ) -> None:
-        if max_deliveries < 1:
-            raise ValueError(f"max_deliveries must be at least 1, not {max_deliveries!r}")
+        most = check_count(max_deliveries, "max_deliveries")
         self.name, self._log = name, log
         self._start = "$" if start == "$" else before(start)
-        terms = (check_name(name), "-", lease_ms(visibility, "visibility"), max_deliveries, int(log.partitions > 1))
+        terms = (check_name(name), "-", lease_ms(visibility, "visibility"), most, int(log.partitions > 1))
         parts = ("log", *(f"{part}:{terms[0]}" for part in ("dead", "later", "state", "claims")), "waiters")
         self._posts = [
             Post(log._redis, *terms, *[log._key(part, number) for part in parts])  # noqa: SLF001  # of the same room
@@ -145,8 +145,7 @@ class ConsumerGroup(Generic[T]):
 
     async def claim_many(self, count: int, consumer: str, timeout: Seconds | None = None) -> list[EntryDelivery[T]]:
         """Take up to so many entries, as `claim` does; of a log with partitions, one of each at most."""
-        if not 1 <= count <= _MOST_CLAIMED:
-            raise ValueError(f"count must be from 1 to {_MOST_CLAIMED}, not {count!r}")
+        check_count(count, "count", most=_MOST_CLAIMED)
         limit, who = None if timeout is None else timeout_seconds(timeout), check_name(consumer, "consumer")
         posts = [replace(post, consumer=who) for post in self._posts]
         found, _ = await self._ask(posts, count, "")

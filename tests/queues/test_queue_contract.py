@@ -620,8 +620,15 @@ async def test_nonsense_is_refused(pipelined: Redis, name: str, make: Make) -> N
     for nonsense in ({"max_deliveries": 0}, {"visibility": 0}, {"maxlen": 0}):
         with pytest.raises(ValueError, match="must be"):
             make(pipelined, name, **nonsense)
-    with pytest.raises(ValueError, match="count"):
-        await queue.claim_many(0)
+    for typed in ({"max_deliveries": 1.5}, {"max_deliveries": True}, {"maxlen": "9"}, {"maxlen": 1.5}):
+        with pytest.raises(TypeError, match="must be an int"):
+            make(pipelined, name, **typed)
+    for count in (0, 1001):
+        with pytest.raises(ValueError, match="count"):
+            await queue.claim_many(count)
+    for odd in (queue.claim_many(1.5), queue.dead.list(1.5), queue.dead.list(0, "9")):
+        with pytest.raises(TypeError, match="must be an int"):
+            await odd
     with pytest.raises(ValueError, match="delay"):
         await queue.put(1, delay=-1)
     with pytest.raises(ValueError, match="only with dedup"):

@@ -73,6 +73,15 @@ async def test_nonsense_is_refused(pipelined: Redis, name: str, nonsense: Any) -
     """What makes no sense is refused before anything is sent."""
     with pytest.raises(ValueError, match="must be"):
         Stack(pipelined, name, **nonsense)
+    for maxlen in (1.5, True, "9"):
+        with pytest.raises(TypeError, match="must be an int"):
+            Deque(pipelined, name, maxlen=maxlen)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="must be an int"):
+        await Stack(pipelined, name).pop_many(1.5)  # type: ignore[arg-type]
+    deque: Deque[int] = Deque(pipelined, name)
+    for ends in ({"take": "up"}, {"push": "top"}):
+        with pytest.raises(ValueError, match="left or right"):
+            await deque.move_to(deque, **ends)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="items may be pushed"):
         await Stack(pipelined, name).push()
     with pytest.raises(ValueError, match="count must be"):

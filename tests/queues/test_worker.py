@@ -272,3 +272,18 @@ async def test_nonsense_is_refused(pipelined: Redis, name: str) -> None:
     """A worker that could handle nothing is refused when it is made."""
     with pytest.raises(ValueError, match="concurrency"):
         Worker(Queue(pipelined, name), lambda _: asyncio.sleep(0), concurrency=0)
+    with pytest.raises(TypeError, match="concurrency"):
+        Worker(Queue(pipelined, name), lambda _: asyncio.sleep(0), concurrency=1.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("handle", [lambda: None, lambda a, b, c: None, lambda a, *, b: None, None])
+async def test_a_handler_that_cannot_be_called_is_refused(pipelined: Redis, name: str, handle: Any) -> None:
+    """A handler that takes neither the payload nor the payload and its delivery would bury every message."""
+    with pytest.raises(TypeError):
+        Worker(Queue(pipelined, name), handle)
+
+
+@pytest.mark.parametrize("handle", [lambda a: None, lambda a, b: None, lambda a, b=1: None, lambda *a: None, print])
+async def test_a_handler_takes_what_it_needs(pipelined: Redis, name: str, handle: Any) -> None:
+    """What can be called with the payload, or with the payload and its delivery, is taken."""
+    assert Worker(Queue(pipelined, name), handle)

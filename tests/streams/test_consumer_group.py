@@ -527,7 +527,7 @@ async def test_a_block_that_ends_by_itself(pipelined: Redis, name: str, error: t
 
 REFUSED: list[dict[str, Any]] = [
     *({"visibility": value} for value in (0, -1, float("nan"), float("inf"), None)),
-    *({"max_deliveries": value} for value in (0, -1)),
+    *({"max_deliveries": value} for value in (0, -1, 1.5, True)),
     *({"start": value} for value in ("", "x", "+", "-")),
     {"name": ""},
     {"unknown": 1},
@@ -539,6 +539,20 @@ async def test_a_group_that_cannot_work_is_refused(log: EventLog[Any], options: 
     """A group whose arguments make no sense is refused when it is made."""
     with pytest.raises((ValueError, TypeError)):
         ConsumerGroup(log, **{"name": "g"} | options)
+
+
+async def test_calls_that_cannot_work_are_refused(log: EventLog[Any]) -> None:
+    """A count or an id that is none is refused before anything is sent."""
+    group = ConsumerGroup(log, "g")
+    for count in (0, 1001, 1.5, True):
+        with pytest.raises((ValueError, TypeError), match="count must be"):
+            await group.claim_many(count, "w", timeout=0)  # type: ignore[arg-type]
+    for count in (0, -1, 1.5):
+        with pytest.raises((ValueError, TypeError), match="count must be"):
+            await group.dead.list(count=count)  # type: ignore[arg-type]
+    for call in (group.dead.replay, group.dead.drop):
+        with pytest.raises(ValueError, match="an id must be"):
+            await call("1-0", "none")
 
 
 async def test_no_key_is_left_without_a_reason(redis: Redis, log: EventLog[Any]) -> None:

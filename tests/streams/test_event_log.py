@@ -214,6 +214,12 @@ async def test_calls_that_cannot_work_are_refused(pipelined: Redis, name: str) -
     for arguments in ({"key": ""}, {"key": b"k"}, {"headers": {"a": 1}}, {"producer": "p", "sequence": -1}):
         with pytest.raises((ValueError, TypeError)):
             await log.append(1, **arguments)  # type: ignore[arg-type]
+    for count in (0, -1, 1.5, True):
+        with pytest.raises((ValueError, TypeError), match="count must be"):
+            await log.range(count=count)  # type: ignore[arg-type]
+    for sequence in (1.5, True, "1", 2**53):
+        with pytest.raises((ValueError, TypeError), match="sequence must be"):
+            await log.append(1, producer="p", sequence=sequence)  # type: ignore[arg-type]
     for place in ("", "x", "1-", "1-2-3", "$"):
         with pytest.raises(ValueError, match="an id must be"):
             await payloads(log, after=place)
