@@ -196,14 +196,16 @@ class Feed(Generic[T]):
     async def unfollow(self, other: Feed[T] | str) -> bool:
         """Have the items of another feed no more on the pages of this one; whether they were.
 
-        A call whose reply is lost is repeated, and then says that they were not.
+        It ends the following that it finds, and none that begins later, however late it is executed itself.
         """
         name, key = self._other(other), self._keys.key
-        keys = key("following"), key("fetched"), key("inbox"), key("inbox:items")
-        token = await _UNFOLLOW(self._redis, *keys, name, check_name(name))
-        if token:
+        what = key("following"), key("fetched"), key("inbox"), key("inbox:items"), name, check_name(name)
+        token = await _UNFOLLOW(self._redis, *what, "")
+        if not token:
+            return False
+        if await _UNFOLLOW(self._redis, *what, token) in (token, b""):  # else it was followed anew meanwhile
             await _LEAVE(self._redis, self._of(name).key("followers"), self.name, token)
-        return bool(token)
+        return True
 
     async def _tell(self, follower: bytes, token: bytes, member: bytes, value: bytes) -> None:
         """Bring an item to a follower; one that is none any more, for whatever reason, is told no more."""

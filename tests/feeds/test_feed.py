@@ -17,7 +17,8 @@ from aioredis_patterns.codecs import codec_for
 from aioredis_patterns.embedded import EmbeddedServer, embedded_cluster
 from aioredis_patterns.errors import CodecError
 from aioredis_patterns.feeds import Feed, FeedPage
-from tests.support.faults import Fault, FaultProxy
+from tests.support.faults import Command, Fault, FaultProxy
+from tests.support.waiting import eventually
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
@@ -236,6 +237,49 @@ async def test_a_feed_is_followed_though_its_first_try_ended(server: EmbeddedSer
         await ada.post(3)
         assert await everything(bob) == [3, 2, 1]
         assert await redis.scard(f"arp:{{{name}:bob}}:fetched") == 0
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_an_unfollow_that_is_late_ends_no_newer_following(server: EmbeddedServer, name: str, ended: bool) -> None:
+    """A call that is executed again after its reply was lost, or as late as that, ends what it was made for only."""
+    async with (
+        FaultProxy(server.host, server.port) as proxy,
+        connect(proxy.url, deadline=10) as late,
+        connect(server.url) as redis,
+    ):
+        ada, bob = Feed(redis, f"{name}:ada"), Feed(redis, f"{name}:bob")
+        await ada.post(1)
+        await bob.follow(ada)
+        following = f"arp:{{{name}:bob}}:following"
+        token = await redis.hget(following, ada.name)
+
+        def ends(command: Command) -> bool:
+            if token not in command or following.encode() not in command:
+                return False
+            proxy.refuse()
+            return True
+
+        fault = proxy.add(Fault("cut_after" if ended else "cut_before", ends))
+        unfollowing = asyncio.create_task(Feed(late, f"{name}:bob").unfollow(ada.name))
+        await eventually(lambda: proxy.struck[fault])
+        assert await bob.follow(ada) is ended
+        proxy.heal()
+        assert await unfollowing is True
+        await ada.post(2)
+        assert await everything(bob) == [2, 1]
+        assert await bob.unfollow(ada) is True
+        assert await everything(bob) == []
+
+
+async def test_an_unfollow_whose_reply_was_lost_leaves_nothing(server: EmbeddedServer, name: str) -> None:
+    """A call that is repeated says what it has ended, and takes the follower off the other's list."""
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:
+        ada, bob = Feed(redis, f"{name}:ada"), Feed(redis, f"{name}:bob")
+        await bob.follow(ada)
+        ends = proxy.add(Fault("cut_after", lambda command: any(b":following" in word for word in command), times=2))
+        assert await bob.unfollow(ada) is True
+        assert proxy.struck[ends] == 2
+        assert await redis.exists(f"arp:{{{name}:ada}}:followers") == 0
 
 
 async def test_what_is_brought_and_fetched_is_shown_once(pipelined: Redis, name: str) -> None:
