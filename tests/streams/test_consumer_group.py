@@ -165,7 +165,11 @@ async def test_who_waits_does_not_ask_and_ask(pipelined: Redis, name: str) -> No
 
 
 async def _scripts(redis: Redis) -> int:
-    return int((await redis.info("commandstats"))["cmdstat_evalsha"]["calls"])
+    return await _calls(redis, "evalsha")
+
+
+async def _calls(redis: Redis, command: str) -> int:
+    return int((await redis.info("commandstats"))[f"cmdstat_{command}"]["calls"])
 
 
 async def test_a_dead_consumer(log: EventLog[Any]) -> None:
@@ -190,6 +194,94 @@ async def test_a_dead_consumer_is_found_behind_what_waits(pipelined: Redis, name
     assert await asyncio.gather(*[each.nack(delay=3600) for each in held[:before]]) == [True] * before
     again = [await group.claim("other", timeout=5) for _ in range(2)]
     assert [each.payload for each in again if each] == [before, before + 1]
+
+
+async def test_the_dead_are_looked_for_again_from_the_start(pipelined: Redis, name: str) -> None:
+    """What a consumer still had when the others' entries were looked through is found when it has died."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g", visibility=1)
+    await log.append_many(range(151))
+    held = await group.claim_many(151, "dies", timeout=0)
+    await asyncio.gather(*[each.nack(delay=3600) for each in held[1:]])
+    again = await group.claim("other", timeout=0) or await group.claim("other", timeout=0)  # a hundred in each
+    again = again or await group.claim("other", timeout=5)
+    assert again is not None
+    assert again.payload == 0
+
+
+async def test_the_dead_are_looked_for_every_second(pipelined: Redis, name: str) -> None:
+    """However long an entry may be held, consumers that died are looked for again a second later, and not before."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g", visibility=3600)
+    await log.append(1)
+    assert await group.claim("a", timeout=0) is not None
+    times = [await pipelined.time()]
+    assert await group.claim("b", timeout=0) is None
+    times.append(await pipelined.time())
+    again = int(await pipelined.hget(f"arp:{{{name}|0}}:state:g", "next") or 0)
+    earliest, latest = [(seconds + 1) * 1_000_000 + micros for seconds, micros in times]
+    assert earliest <= again <= latest
+    before = await _calls(pipelined, "xpending")
+    for _ in range(5):
+        assert await group.claim("b", timeout=0) is None
+    assert await _calls(pipelined, "xpending") - before < 10
+
+
+async def test_old_and_new_together_are_as_many_as_were_asked_for(pipelined: Redis, name: str) -> None:
+    """A claim that finds entries given back and new ones gives no more of both than was said."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g")
+    await log.append_many(range(6))
+    for delivery in await group.claim_many(2, "a", timeout=0):
+        await delivery.nack()
+    assert [each.payload for each in await group.claim_many(3, "b", timeout=0)] == [0, 1, 2]
+
+
+async def test_who_lost_an_entry_is_told_by_the_renewal(pipelined: Redis, name: str) -> None:
+    """A handler whose entry another has meanwhile learns of it while it runs; one of another entry goes on."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g", visibility=0.6)
+    await log.append_many(range(2))
+    lost, kept = await group.claim_many(2, "a", timeout=0)
+    async with kept:
+        lost.keep()
+        await pipelined.xclaim(f"arp:{{{name}|0}}:log", "g", "other", 0, [lost.id])
+        await eventually(lambda: lost.lost)
+        ends = kept.valid_until + 0.1
+        await eventually(lambda: kept.valid_until > ends)
+        assert not kept.lost
+
+
+async def test_nothing_is_left_of_what_was_buried(pipelined: Redis, name: str) -> None:
+    """An entry that is held longer and then rejected waits for nothing any more."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g")
+    await log.append(1)
+    delivery = await group.claim("a", timeout=0)
+    assert delivery is not None
+    assert await delivery.extend(3600)
+    assert await delivery.reject("no")
+    assert await pipelined.exists(f"arp:{{{name}|0}}:later:g") == 0
+
+
+@pytest.mark.parametrize("end", ["ack", "commit"])
+async def test_who_waits_for_the_next_of_a_partition_is_told(pipelined: Redis, name: str, end: str) -> None:
+    """In a log with partitions the end of an entry wakes who waits for the next, who asks no more often than that."""
+    log: EventLog[int] = EventLog(pipelined, name, partitions=2)
+    group = ConsumerGroup(log, "g", visibility=60)
+    await log.append_many(range(2), key="same")
+    first = await group.claim("a", timeout=0)
+    assert first is not None
+    before = await _scripts(pipelined)
+    waiting = asyncio.create_task(group.claim("b", timeout=60))
+    await eventually(lambda: pipelined.zcard(f"arp:{{{name}|{first.entry.partition}}}:waiters"))
+    await asyncio.wait([waiting], timeout=0.2)
+    assert await _scripts(pipelined) - before <= 4
+    async with asyncio.timeout(1.5):  # after 2 it would look for itself
+        assert await (first.ack() if end == "ack" else Transaction(first).commit())
+        second = await waiting
+    assert second is not None
+    assert second.payload == 1
 
 
 async def test_one_after_another_is_buried(pipelined: Redis, name: str) -> None:
@@ -367,11 +459,14 @@ async def test_consumers_that_are_gone(redis: Redis, log: EventLog[Any]) -> None
         if consumer == "done":
             await delivery.ack()
     assert await group.reap(idle=60) == 0
+    stream = f"arp:{{{log.name}|0}}:log"
+    assert len(await redis.xinfo_consumers(stream, "g")) == 2
 
     async def reaped() -> bool:
         return await group.reap(idle=0.001) == 1
 
     await eventually(reaped)
+    assert len(await redis.xinfo_consumers(stream, "g")) == 1
     again = await group.claim("renamed", timeout=5)
     assert again is not None
     assert again.payload == 1
@@ -620,9 +715,9 @@ async def test_what_was_read_is_not_counted_again(redis: Redis, log: EventLog[An
 async def test_writes_that_count_once(redis: Redis, log: EventLog[Any]) -> None:
     """What a handler writes in a transaction is written with the acknowledgement, or not; a failing one is buried."""
     group, key = ConsumerGroup(log, "g", visibility=0.1), f"{{{log.name}|0}}:sum"
-    await log.append_many([1, 2, "text"])
-    overtaken = await group.claim("slow", timeout=0)
-    assert overtaken is not None
+    await log.append_many(["rejected", 1, 2, "text"])
+    rejected, overtaken = await group.claim_many(2, "slow", timeout=0)
+    assert await rejected.reject("no")
     again = await group.claim_many(3, "w", timeout=0)
     while len(again) < 3:
         again += await group.claim_many(3, "w", timeout=5)
@@ -632,7 +727,7 @@ async def test_writes_that_count_once(redis: Redis, log: EventLog[Any]) -> None:
                 transaction.write("INCRBY", key, delivery.payload)
     assert overtaken.lost
     assert int(await redis.get(key)) == 3
-    (letter,) = await group.dead.list()
+    _, letter = await group.dead.list()
     assert (letter.payload, "not an integer" in letter.reason) == ("text", True)
     assert (await group.stats()).pending == 0
     with pytest.raises(ValueError, match="hash tag"):

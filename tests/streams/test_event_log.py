@@ -43,6 +43,26 @@ async def test_what_was_appended_is_read(log: EventLog[Any]) -> None:
     assert abs(datetime.now(UTC) - found[0].at) < timedelta(minutes=1)
 
 
+async def test_what_was_not_given_takes_no_room(pipelined: Redis, name: str) -> None:
+    """An entry has the fields that it was appended with, and no others."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    await log.append(1)
+    await log.append_many([2], key="k")
+    await log.append(3, headers={"a": "b"})
+    entries = await pipelined.xrange(f"arp:{{{name}|0}}:log")
+    assert [sorted(fields) for _, fields in entries] == [[b"payload"], [b"key", b"payload"], [b"headers", b"payload"]]
+
+
+async def test_the_shortest_age(pipelined: Redis, name: str) -> None:
+    """A log that keeps its entries for a millisecond is gone after that."""
+    await EventLog(pipelined, name, max_age=0.001).append(1)
+
+    async def is_gone() -> bool:
+        return not await pipelined.exists(f"arp:{{{name}|0}}:log")
+
+    await eventually(is_gone)
+
+
 async def test_a_time_is_a_millisecond(pipelined: Redis, name: str) -> None:
     """Where a time is given, the entries of its millisecond are meant, from the first to the last of them."""
     log: EventLog[int] = EventLog(pipelined, name)
