@@ -106,6 +106,39 @@ async def test_what_was_given_back_comes_again(log: EventLog[Any]) -> None:
     assert await third.ack()
 
 
+async def test_what_was_given_back_comes_when_it_is_due(pipelined: Redis, name: str) -> None:
+    """Who waits for an entry that was given back for a while gets it at that time, before he would look himself."""
+    log: EventLog[str] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g")
+    await log.append_many("xy")
+    one, two = await group.claim_many(2, "a", timeout=0)
+    times = [await pipelined.time()]
+    assert await two.nack(delay=1000)
+    times.append(await pipelined.time())
+    ((_, due),) = await pipelined.zrange(f"arp:{{{name}|0}}:later:g", 0, -1, withscores=True)
+    earliest, latest = [(seconds + 1000) * 1_000_000 + micros for seconds, micros in times]
+    assert earliest <= due <= latest
+    assert await one.nack(delay=0.2)
+    again = await group.claim("b", timeout=1.5)
+    assert again is not None
+    assert again.payload == "x"
+
+
+async def test_held_for_less_than_before(pipelined: Redis, name: str) -> None:
+    """The newest word on how long an entry is held counts, also for a shorter time; the usual one leaves no mark."""
+    log: EventLog[str] = EventLog(pipelined, name)
+    group, later = ConsumerGroup(log, "g", visibility=0.2), f"arp:{{{name}|0}}:later:g"
+    await log.append("x")
+    delivery = await group.claim("a", timeout=0)
+    assert delivery is not None
+    assert await delivery.extend(3600)
+    assert await delivery.extend()
+    assert await pipelined.exists(later) == 0
+    assert await delivery.extend(3600)
+    assert await delivery.extend(0.1)
+    assert await group.claim("b", timeout=3) is not None
+
+
 async def test_what_was_handed_back_goes_to_who_waits(redis: Redis, log: EventLog[Any]) -> None:
     """A delivery that was not begun is another consumer's at once, its attempt is not counted, and no mark is left."""
     await log.append("only")

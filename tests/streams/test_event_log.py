@@ -175,6 +175,31 @@ async def test_trimming(redis: Redis, name: str) -> None:
     assert await log.trim(max_age=600) == 0
 
 
+async def test_a_length_is_exact(pipelined: Redis, name: str) -> None:
+    """Up to ten thousand entries a log keeps exactly as many as were said."""
+    log: EventLog[int] = EventLog(pipelined, name, maxlen=10_000)
+    await log.append_many(range(10_050))
+    assert await pipelined.xlen(f"arp:{{{name}|0}}:log") == 10_000
+
+
+async def test_a_group_lives_with_any_of_its_consumers(pipelined: Redis, name: str) -> None:
+    """What a group has not acknowledged is kept while one of its consumers is there, though another is gone."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group, stream = ConsumerGroup(log, "g"), f"arp:{{{name}|0}}:log"
+    await log.append_many(range(3))
+    for delivery in await group.claim_many(2, "gone", timeout=0):
+        assert await delivery.ack()
+
+    async def is_idle() -> bool:
+        return bool((await pipelined.xinfo_consumers(stream, "g"))[0]["idle"] > 1000)
+
+    await eventually(is_idle)
+    assert await log.trim(acked=True, dead_after=1) == 0
+    delivery = await group.claim("there", timeout=0)
+    assert delivery is not None
+    assert await log.trim(acked=True, dead_after=1) == 2
+
+
 async def test_what_is_too_old_goes(pipelined: Redis, name: str) -> None:
     """An entry that is older than its log keeps goes with the next one, or when the log is cut to an age."""
     seconds, _ = await pipelined.time()
