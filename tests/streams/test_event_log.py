@@ -142,7 +142,9 @@ async def test_a_tail_from_a_place(log: EventLog[Any]) -> None:
     assert [(await anext(tail)).payload for _ in range(3)] == [2, 3, 4]
 
 
-@pytest.mark.parametrize(("options", "kept"), [({"maxlen": 10}, 10), ({"max_age": 600}, 50), ({}, 50)])
+@pytest.mark.parametrize(
+    ("options", "kept"), [({"maxlen": 10}, 10), ({"maxlen": 1}, 1), ({"max_age": 600}, 50), ({}, 50)]
+)
 async def test_a_log_is_bounded(redis: Redis, name: str, options: dict[str, Any], kept: int) -> None:
     """A log keeps as many entries as it should, the newest; one with an age has an expiry."""
     log: EventLog[int] = EventLog(redis, name, **options)
@@ -180,6 +182,36 @@ async def test_a_length_is_exact(pipelined: Redis, name: str) -> None:
     log: EventLog[int] = EventLog(pipelined, name, maxlen=10_000)
     await log.append_many(range(10_050))
     assert await pipelined.xlen(f"arp:{{{name}|0}}:log") == 10_000
+
+
+async def test_the_group_that_is_behind_decides(pipelined: Redis, name: str) -> None:
+    """What may be dropped is up to the group whose place is before the other's, by time and then by number."""
+    log, stream = EventLog[int](pipelined, name), f"arp:{{{name}|0}}:log"
+    for id_ in ("5-2", "5-9", "6-0", "6-1"):
+        await pipelined.xadd(stream, {"payload": "1"}, id_)
+    for group, count in (("a", 2), ("b", 3), ("c", 4)):
+        for delivery in await ConsumerGroup(log, group).claim_many(count, "w", timeout=0):
+            assert await delivery.ack()
+    assert await log.trim(acked=True) == 1
+    assert [entry.id for entry in await log.range()] == ["5-9", "6-0", "6-1"]
+    for delivery in await ConsumerGroup(log, "a").claim_many(9, "w", timeout=0):
+        assert await delivery.ack()
+    assert await log.trim(acked=True) == 1
+    for delivery in await ConsumerGroup(log, "b").claim_many(9, "w", timeout=0):
+        assert await delivery.ack()
+    assert await log.trim(acked=True) == 1
+
+
+async def test_who_only_reads_waits_for_nothing(pipelined: Redis, name: str) -> None:
+    """Reading a log, or following it while there is something, puts nobody on the list of those who wait."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    assert await payloads(log) == []
+    await log.append(1)
+    assert await payloads(log) == [1]
+    tail = log.tail(after="0-0")
+    assert (await anext(tail)).payload == 1
+    assert await pipelined.exists(f"arp:{{{name}|0}}:waiters") == 0
+    await tail.aclose()
 
 
 async def test_a_group_lives_with_any_of_its_consumers(pipelined: Redis, name: str) -> None:
