@@ -28,7 +28,71 @@ EQUIVALENT: Final[dict[str, str]] = {
     "group_claim: local entry = redis.call('XCLAIM', log, group, consumer, 1, id, 'RETRYCOUNT', idle[4] + 1)[1]": (
         "what was idle for its visibility was so for a millisecond"
     ),
+    "group_claim: local idle = redis.call('XPENDING', log, group, 'IDLE', visibility, id, id, 2)[1]": (
+        "there is one entry of an id"
+    ),
+    "group_claim: if not at or tonumber(at) < now then retry(pending[2]) end": "but for one microsecond",
+    "group_claim: local again = tonumber(redis.call('HGET', state, 'next') or 1)": (
+        "the first microsecond of 1970 is as long ago"
+    ),
+    "group_claim: if #names < count and pending[1] >= 0 and again <= now then": (
+        "where nothing is held, nothing is found"
+    ),
+    "group_claim: if #names < count and pending[1] > 0 and again < now then": "but for one microsecond",
+    "group_claim: again = now + math.min(visibility * 251, 1000000)": "it is looked a part in 250 later",
+    "group_claim: again = now + math.min(visibility * 250, 1000001)": "it is looked a microsecond later",
+    "group_claim: redis.call('PEXPIRE', state, 60001)": "a millisecond more than a minute",
+    "group_claim: redis.call('SET', claim, table.concat(names, '\\n'), 'PX', 60001)": (
+        "a millisecond more than a minute"
+    ),
+    "group_claim: local first = more and now or redis.call('ZRANGE', later, 0, 1, 'WITHSCORES')[2]": (
+        "the first score is the first, whether or not a second is read with it"
+    ),
+    "group_claim: if first then found[1] = math.max(math.ceil((first - now) / 1001), 1) end": (
+        "who waits looks a thousandth too early, and once more"
+    ),
     "group_hand_back: count = count + 2": "Python reads a yes",
+    "group_hand_back: if count >= 0 then ring(log, waiters) end": "who is told for nothing looks, and waits on",
+    "group_replay: if count >= 0 then ring(log, waiters) end": "who is told for nothing looks, and waits on",
+    "group_commit: for _, letter in ipairs(redis.call('XREVRANGE', dead, '+', '-', 'COUNT', 101)) do": (
+        "how many letters are looked at is a measure against long scripts, and not a promise"
+    ),
+    "group_commit: while at < #ARGV do": "a command has a name and a key",
+    "group_commit: return 2": "Python reads a yes",
+    "group_ack: return 2": "Python reads a yes",
+    "group_nack: return 2": "Python reads a yes",
+    "group_extend: return 2": "Python reads a yes",
+    "group_extend: local idle = math.max(visibility - lease, 1)": "but for one millisecond",
+    "group_reap: if named.pending == 0 and named.idle > idle then": "but for one millisecond",
+    "group_renew: if answers[at] == 1 then redis.call('XCLAIM', log, group, consumer, 1, id, 'JUSTID') end": (
+        "what was claimed within this millisecond needs no renewal"
+    ),
+    "group_stats: local waiting, most = {}, lag and 1 or 100001": ("a hundred thousand stands for any more"),
+    "group_stats: local waiting, most = {}, lag and 2 or 100000": ("one is read to see that there is one"),
+    "group_stats: return {lag or #waiting, pending[1], redis.call('XLEN', dead), math.max(age, -2)}": (
+        "Python takes what is below 0 for none"
+    ),
+    "group_stats: for at = 1, #one, 3 do named[one[at]] = one[at + 1] end": (
+        "without the server's count the entries are counted, and up to a hundred thousand they are as many"
+    ),
+    "log_read: local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 2)[1]": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "log_append: if length > 0 then redis.call('XTRIM', log, 'MAXLEN', length > 10001 and '~' or '=', length) end": (
+        "one more length is exact than was promised"
+    ),
+    "log_trim: local idle = 1": ("a group without consumers lives, unless no group lives longer than a millisecond"),
+    "log_trim: return idle <= dead": "but for one millisecond",
+    "pending: if redis.call('PTTL', later) <= wait + 3600000 then redis.call('PEXPIRE', later, wait + 3600000) end": (
+        "it writes what is there"
+    ),
+    "pending: if redis.call('PTTL', later) < wait + 3600001 then redis.call('PEXPIRE', later, wait + 3600000) end": (
+        "it writes what is there"
+    ),
+    "pending: if redis.call('PTTL', later) < wait + 3600000 then redis.call('PEXPIRE', later, wait + 3600001) end": (
+        "a millisecond more than an hour"
+    ),
+    "ring: redis.call('PEXPIRE', waiters, 30001)": "a millisecond more than half a minute",
     "pending: local found = redis.pcall('XPENDING', log, group, id, id, 2)": "there is one entry of an id",
     "log_trim: return ms < other_ms or ms == other_ms and tonumber(number) <= tonumber(other_number)": (
         "of two groups that need the same entry either may be asked"

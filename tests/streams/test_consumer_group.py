@@ -758,7 +758,9 @@ async def test_writes_that_count_once(redis: Redis, log: EventLog[Any]) -> None:
         with contextlib.suppress(ResponseError):
             async with Transaction(delivery) as transaction:
                 transaction.write("INCRBY", key, delivery.payload)
+                transaction.write("EXPIRE", key, 60)
     assert overtaken.lost
+    assert 0 < await redis.ttl(key) <= 60
     assert int(await redis.get(key)) == 3
     _, letter = await group.dead.list()
     assert (letter.payload, "not an integer" in letter.reason) == ("text", True)

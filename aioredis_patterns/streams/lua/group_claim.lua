@@ -52,7 +52,8 @@ else
   local due = redis.call('ZRANGEBYSCORE', later, '-inf', string.format('%.0f', now), 'LIMIT', 0, count)
   for _, id in ipairs(due) do retry(id) end
 end
-if #names < count and pending[1] > 0 and tonumber(redis.call('HGET', state, 'next') or 0) <= now then
+local again = tonumber(redis.call('HGET', state, 'next') or 0)
+if #names < count and pending[1] > 0 and again <= now then
   local from = redis.call('HGET', state, 'from') or '-'
   local idle = redis.call('XPENDING', log, group, 'IDLE', visibility, from, '+', 100)
   for _, one in ipairs(idle) do
@@ -64,7 +65,8 @@ if #names < count and pending[1] > 0 and tonumber(redis.call('HGET', state, 'nex
   if more then
     redis.call('HSET', state, 'from', from)
   else
-    redis.call('HSET', state, 'from', '-', 'next', string.format('%.0f', now + math.min(visibility * 250, 1000000)))
+    again = now + math.min(visibility * 250, 1000000)
+    redis.call('HSET', state, 'from', '-', 'next', string.format('%.0f', again))
   end
   redis.call('PEXPIRE', state, 60000)
 end

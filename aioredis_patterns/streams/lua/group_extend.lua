@@ -17,7 +17,8 @@ local group, consumer, id, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local visibility, lease = tonumber(ARGV[5]), tonumber(ARGV[6])
 
 if not held(log, group, consumer, id, attempt) then return 0 end
-redis.call('XCLAIM', log, group, consumer, 0, id, 'IDLE', math.max(visibility - lease, 0), 'JUSTID')
+local idle = math.max(visibility - lease, 0)
+redis.call('XCLAIM', log, group, consumer, 0, id, 'IDLE', idle, 'JUSTID')
 if lease <= visibility then
   redis.call('ZREM', later, id)
 else
