@@ -176,7 +176,7 @@ class Delivery(Generic[T]):
         """Execute commands and acknowledge it, in one step, for `Transaction`."""
         place = self._place
         own = (place.ready, place.delayed, place.leased, place.dead, place.messages, place.index, place.waiters)
-        what = (*keys, place.order, self.token, self.id, *commands)
+        what = (*keys, place.order, self.token, self.id, self.attempt, *commands)
         return await self.end(lambda: _COMMIT.taking(7 + len(keys))(self.redis, *own, *what))
 
     async def hand_back(self) -> bool:

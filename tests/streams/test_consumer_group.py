@@ -770,6 +770,23 @@ async def test_writes_that_count_once(redis: Redis, log: EventLog[Any]) -> None:
     await redis.delete(key)
 
 
+@pytest.mark.parametrize("most", [1, 2])
+async def test_what_others_buried_is_no_failed_command(pipelined: Redis, name: str, most: int) -> None:
+    """Who lost an entry is told so, also when it is a dead letter by now: by its time, or by another."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group, key = ConsumerGroup(log, "g", visibility=0.05, max_deliveries=most), f"{{{name}|0}}:count"
+    await log.append(1)
+    delivery = await group.claim("a", timeout=0)
+    assert delivery is not None
+    if other := await group.claim("b", timeout=1):
+        await other.reject("no such address")
+    assert len(await group.dead.list()) == 1
+    transaction = Transaction(delivery)
+    transaction.write("INCR", key)
+    assert await transaction.commit() is False
+    assert await pipelined.exists(key) == 0
+
+
 async def test_a_transaction_whose_reply_was_lost(proxied: tuple[FaultProxy, Redis], name: str) -> None:
     """A transaction whose reply was lost has written once, and one that failed is told to have failed."""
     proxy, redis = proxied

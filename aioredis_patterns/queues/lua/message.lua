@@ -1,5 +1,8 @@
 -- Shared: one message, from its record to its end.
 
+-- Why those are dead letters whose last delivery was neither acknowledged nor given back.
+local LEASE_ENDED = 'its lease ended'
+
 -- A record: enqueued (us), expires (us, or 0), priority, dedup key, tab and group in one line, then
 -- what the client wrote. What somebody else has written is claimed as it is, and its client cannot read it.
 local function opened(record)

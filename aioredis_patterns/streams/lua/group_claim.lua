@@ -39,7 +39,7 @@ local function retry(id)
   redis.call('ZREM', later, id)
   if not idle then return end
   more = true
-  if idle[4] >= most then return bury(log, dead, later, group, id, idle[4], 'delivered ' .. idle[4] .. ' times', now) end
+  if idle[4] >= most then return bury(log, dead, later, group, id, idle[4], too_often(idle[4]), now) end
   local entry = redis.call('XCLAIM', log, group, consumer, 0, id, 'RETRYCOUNT', idle[4] + 1)[1]
   if entry then give(entry, idle[4] + 1) else redis.call('XACK', log, group, id) end
 end

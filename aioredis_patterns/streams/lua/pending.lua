@@ -17,6 +17,11 @@ local function let_go(log, later, group, id, attempts, visibility, now, wait)
   put_off(later, id, now, wait)
 end
 
+-- Why those are dead letters whose last delivery was neither acknowledged nor given back.
+local function too_often(attempts)
+  return 'delivered ' .. attempts .. ' times'
+end
+
 local function bury(log, dead, later, group, id, attempts, why, now)
   local entry = redis.call('XRANGE', log, id, id)[1]
   local fields = entry and entry[2] or {}
