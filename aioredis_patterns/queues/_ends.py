@@ -9,12 +9,13 @@ from aioredis_patterns._core.counts import check_count
 from aioredis_patterns._core.durations import timeout_seconds
 from aioredis_patterns._core.keys import Keys, slot
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns._core.tasks import background
+from aioredis_patterns._core.tasks import background, shielded
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.cluster import ClusterLink
 from aioredis_patterns.client.link import Link
 from aioredis_patterns.client.subscriptions import Bell
 from aioredis_patterns.codecs import Json
+from aioredis_patterns.errors import CodecError
 from aioredis_patterns.types import AnyRedis, Codec, Seconds
 
 from ._waiting import Waiting
@@ -81,7 +82,7 @@ class Ends(Generic[T]):
     async def pop(self, side: Side, count: int) -> list[T]:
         """Take items, the outermost first."""
         wanted = check_count(count, "count", most=_MOST_AT_ONCE)
-        return [self._codec.decode(item) for item in await _POP(self._redis, self._key, side, wanted)]
+        return await self._read(side, await _POP(self._redis, self._key, side, wanted))
 
     async def pop_one(self, side: Side, timeout: Seconds | None) -> T | None:
         """Take the outermost item, behind those that wait already; None when there was none in time."""
@@ -92,7 +93,8 @@ class Ends(Generic[T]):
         timer = asyncio.timeout(limit)
         try:
             async with timer:
-                return self._codec.decode(await self._wait(link_of(self._redis), side))
+                (item,) = await self._read(side, [await self._wait(link_of(self._redis), side)])
+                return item
         except TimeoutError:
             if not timer.expired():
                 raise
@@ -117,6 +119,15 @@ class Ends(Generic[T]):
         """How many items there are."""
         length: int = (await _PEEK(self._redis, self._key, 0))[0]
         return length
+
+    async def _read(self, side: Side, items: list[bytes]) -> list[T]:
+        """What was taken; where one item cannot be read, all are put back where they were."""
+        try:
+            return [self._codec.decode(item) for item in items]
+        except CodecError:
+            link = link_of(self._redis)
+            await shielded(_LEAVE(link, self._key, self._waiters, side, "", *reversed(items)), link.deadline)
+            raise
 
     async def _wait(self, link: Link, side: Side) -> bytes:
         """Stand in line with the other tasks of this client, and as its first in line with the other clients."""

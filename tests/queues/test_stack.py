@@ -10,8 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from aioredis_patterns.client import connect
+from aioredis_patterns.codecs import codec_for
 from aioredis_patterns.embedded import EmbeddedServer
-from aioredis_patterns.errors import OutcomeUnknownError
+from aioredis_patterns.errors import CodecError, OutcomeUnknownError
 from aioredis_patterns.queues import Deque, Stack, _ends
 from tests.support.faults import Fault, FaultProxy
 
@@ -66,6 +67,25 @@ async def test_no_item_is_popped_twice(redis: Redis, name: str) -> None:
     await stack.push(*range(200))
     popped = await asyncio.gather(*(stack.pop() for _ in range(210)))
     assert sorted(item for item in popped if item is not None) == list(range(200))
+
+
+async def test_what_cannot_be_read_is_not_lost(redis: Redis, name: str) -> None:
+    """An item that the codec refuses stays where it was, with those that were popped beside it."""
+    anything, numbers = Deque(redis, name), Deque(redis, name, codec=codec_for(int))
+    await anything.push_right(1, "x", 2)
+    for pop in (numbers.pop_many_left, numbers.pop_many_right):
+        with pytest.raises(CodecError):
+            await pop(9)
+        assert await anything.count() == 3
+    assert [await numbers.pop_left(), await numbers.pop_right(timeout=1)] == [1, 2]
+    for timeout in (0, 5):
+        with pytest.raises(CodecError):
+            await numbers.pop_left(timeout=timeout)
+    assert await anything.pop_many_left(9) == ["x"]
+    await anything.push_left(1, 2, "x", 3)
+    with pytest.raises(CodecError):
+        await numbers.pop_many_right(3)
+    assert await anything.pop_many_left(9) == [3, "x", 2, 1]
 
 
 @pytest.mark.parametrize("nonsense", [{"maxlen": 0}, {"when_full": "burst"}])
