@@ -152,7 +152,7 @@ async def test_a_handler_runs_inside_what_the_worker_was_given(pipelined: Redis,
 
 async def test_a_lease_lives_as_long_as_its_handler(pipelined: Redis, name: str) -> None:
     """A handler that takes many times the visibility handles its message once."""
-    queue = Queue(pipelined, name, visibility=0.1)
+    queue = Queue(pipelined, name, visibility=1)
     attempts = []
 
     async def handle(_: str, delivery: Delivery[str]) -> None:

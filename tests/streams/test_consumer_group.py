@@ -207,7 +207,7 @@ async def _calls(redis: Redis, command: str) -> int:
 
 async def test_a_dead_consumer(log: EventLog[Any]) -> None:
     """What a consumer held that died is delivered to another when its time is over, and the first one is told."""
-    group = ConsumerGroup(log, "g", visibility=0.2)
+    group = ConsumerGroup(log, "g", visibility=1)
     await log.append_many(range(3))
     dead = await group.claim_many(3, "dead")
     assert await group.claim("other", timeout=0) is None
@@ -273,7 +273,7 @@ async def test_old_and_new_together_are_as_many_as_were_asked_for(pipelined: Red
 async def test_who_lost_an_entry_is_told_by_the_renewal(pipelined: Redis, name: str) -> None:
     """A handler whose entry another has meanwhile learns of it while it runs; one of another entry goes on."""
     log: EventLog[int] = EventLog(pipelined, name)
-    group = ConsumerGroup(log, "g", visibility=0.6)
+    group = ConsumerGroup(log, "g", visibility=2)
     await log.append_many(range(2))
     lost, kept = await group.claim_many(2, "a", timeout=0)
     async with kept:
@@ -320,17 +320,17 @@ async def test_who_waits_for_the_next_of_a_partition_is_told(pipelined: Redis, n
 async def test_one_after_another_is_buried(pipelined: Redis, name: str) -> None:
     """In a partition, what ends as a dead letter holds up the next entry no longer than the claim takes."""
     log: EventLog[int] = EventLog(pipelined, name, partitions=2)
-    group = ConsumerGroup(log, "g", visibility=0.8, max_deliveries=1)
+    group = ConsumerGroup(log, "g", visibility=1.5, max_deliveries=1)
     await log.append_many(range(2), key="same")
     dead = await group.claim("dead", timeout=0)
     assert dead is not None
     stream = f"arp:{{{name}|{dead.entry.partition}}}:log"
 
     async def its_time_is_over() -> bool:
-        return bool(await pipelined.xpending_range(stream, "g", "-", "+", 1, idle=800))
+        return bool(await pipelined.xpending_range(stream, "g", "-", "+", 1, idle=1500))
 
     await eventually(its_time_is_over)
-    again = await group.claim("other", timeout=0.4)
+    again = await group.claim("other", timeout=1)
     assert again is not None
     assert again.payload == 1
 
@@ -353,12 +353,12 @@ async def test_what_waits_longest_is_waited_for(pipelined: Redis, name: str, aft
 
 async def test_a_long_handler_keeps_its_entry(log: EventLog[Any]) -> None:
     """A handler that takes longer than the visibility keeps its entry, at its first attempt."""
-    group = ConsumerGroup(log, "g", visibility=0.15)
+    group = ConsumerGroup(log, "g", visibility=1)
     await log.append("x")
     delivery = await group.claim("a", timeout=0)
     assert delivery is not None
     async with delivery:
-        assert await group.claim("b", timeout=0.5) is None
+        assert await group.claim("b", timeout=1.5) is None
         assert not delivery.lost
     assert await group.stats() == GroupStats(0, 0, 0, None)
 
@@ -366,7 +366,7 @@ async def test_a_long_handler_keeps_its_entry(log: EventLog[Any]) -> None:
 async def test_held_longer_than_others(pipelined: Redis, name: str) -> None:
     """While one delivery of a client is extended far ahead, its others are renewed as before."""
     log: EventLog[int] = EventLog(pipelined, name)
-    group = ConsumerGroup(log, "g", visibility=1)
+    group = ConsumerGroup(log, "g", visibility=2)
     await log.append_many([1, 2])
     one, two = await group.claim_many(2, "a", timeout=0)
     async with one, two:
@@ -379,7 +379,7 @@ async def test_held_longer_than_others(pipelined: Redis, name: str) -> None:
 async def test_entries_of_one_id(pipelined: Redis, name: str) -> None:
     """Entries that have one id, in two partitions, are each renewed for as long as they are held."""
     log: EventLog[int] = EventLog(pipelined, name, partitions=2)
-    group = ConsumerGroup(log, "g", visibility=1)
+    group = ConsumerGroup(log, "g", visibility=2)
     for partition in range(2):
         await pipelined.xadd(f"arp:{{{name}|{partition}}}:log", {"payload": "1"}, "5-0")
     held = await group.claim_many(2, "a", timeout=0)
@@ -396,7 +396,7 @@ async def test_held_longer(log: EventLog[Any]) -> None:
     await log.append("x")
     delivery = await group.claim("a", timeout=0)
     assert delivery is not None
-    assert await delivery.extend(0.5)
+    assert await delivery.extend(1.5)
     assert await group.claim("b", timeout=0.3) is None
     assert await group.claim("b", timeout=5) is not None
 
