@@ -72,6 +72,13 @@ EQUIVALENT: Final[dict[str, str]] = {
     "group_stats: return {lag or #waiting, pending[1], redis.call('XLEN', dead), math.max(age, -2)}": (
         "Python takes what is below 0 for none"
     ),
+    "group_stats: local oldest = pending[1] >= 0 and pending[2] or waiting[1] and waiting[1][1]": (
+        "of nothing there is no first one"
+    ),
+    "group_stats: local age = oldest and clock() - string.match(oldest, '^%d+') * 1000 or -2": (
+        "it is no less than -1 in the answer"
+    ),
+    "log_trim: local since = math.max(clock() / 1000 - age, 1)": "an age reaches to 1970 for nobody",
     "group_stats: for at = 1, #one, 3 do named[one[at]] = one[at + 1] end": (
         "without the server's count the entries are counted, and up to a hundred thousand they are as many"
     ),

@@ -213,7 +213,7 @@ async def test_a_dead_consumer(log: EventLog[Any]) -> None:
     assert await group.claim("other", timeout=0) is None
     again = [await group.claim("other", timeout=5) for _ in range(3)]
     assert [(each.payload, each.attempt) for each in again if each] == [(0, 2), (1, 2), (2, 2)]
-    assert [await each.ack() for each in dead] == [False] * 3
+    assert [await dead[0].ack(), await dead[1].nack(), await dead[2].reject("no")] == [False] * 3
     assert [await each.ack() for each in again if each] == [True] * 3
 
 
@@ -285,15 +285,17 @@ async def test_who_lost_an_entry_is_told_by_the_renewal(pipelined: Redis, name: 
         assert not kept.lost
 
 
-async def test_nothing_is_left_of_what_was_buried(pipelined: Redis, name: str) -> None:
-    """An entry that is held longer and then rejected waits for nothing any more."""
+@pytest.mark.parametrize("end", ["ack", "reject", "commit"])
+async def test_nothing_is_left_of_what_was_held_longer(pipelined: Redis, name: str, end: str) -> None:
+    """An entry that is held longer waits for nothing any more when it has ended, however it did."""
     log: EventLog[int] = EventLog(pipelined, name)
     group = ConsumerGroup(log, "g")
     await log.append(1)
     delivery = await group.claim("a", timeout=0)
     assert delivery is not None
     assert await delivery.extend(3600)
-    assert await delivery.reject("no")
+    ends = {"ack": delivery.ack, "reject": lambda: delivery.reject("no"), "commit": Transaction(delivery).commit}
+    assert await ends[end]()
     assert await pipelined.exists(f"arp:{{{name}|0}}:later:g") == 0
 
 
@@ -461,6 +463,19 @@ async def test_entries_trimmed_under_a_consumer(log: EventLog[Any]) -> None:
     assert await again.ack()
     await eventually(lambda: _nothing_pending(group))
     assert not await held[0].ack()
+
+
+async def test_a_letter_whose_entry_was_trimmed(log: EventLog[Any]) -> None:
+    """A dead letter whose entry is in the log no more stays what it is, and so does what is none."""
+    group = ConsumerGroup(log, "g")
+    await log.append_many(range(2))
+    for delivery in await group.claim_many(2, "w", timeout=0):
+        assert await delivery.reject("no")
+    await log.trim(maxlen=1)
+    assert await group.dead.replay("1-1") == 0
+    assert await group.dead.replay() == 1
+    assert [(letter.payload, letter.reason) for letter in await group.dead.list()] == [(0, "no")]
+    assert await drained(group) == [1]
 
 
 async def _nothing_pending(group: ConsumerGroup[Any]) -> bool:

@@ -189,16 +189,18 @@ async def test_the_group_that_is_behind_decides(pipelined: Redis, name: str) -> 
     log, stream = EventLog[int](pipelined, name), f"arp:{{{name}|0}}:log"
     for id_ in ("5-2", "5-9", "6-0", "6-1"):
         await pipelined.xadd(stream, {"payload": "1"}, id_)
-    for group, count in (("a", 2), ("b", 3), ("c", 4)):
+    for group, count in (("a", 3), ("b", 2), ("c", 4)):
         for delivery in await ConsumerGroup(log, group).claim_many(count, "w", timeout=0):
             assert await delivery.ack()
     assert await log.trim(acked=True) == 1
     assert [entry.id for entry in await log.range()] == ["5-9", "6-0", "6-1"]
+    held, *others = await ConsumerGroup(log, "b").claim_many(9, "w", timeout=0)
+    assert [await delivery.ack() for delivery in others] == [True]
     for delivery in await ConsumerGroup(log, "a").claim_many(9, "w", timeout=0):
         assert await delivery.ack()
     assert await log.trim(acked=True) == 1
-    for delivery in await ConsumerGroup(log, "b").claim_many(9, "w", timeout=0):
-        assert await delivery.ack()
+    assert [entry.id for entry in await log.range()] == [held.id, "6-1"]
+    assert await held.ack()
     assert await log.trim(acked=True) == 1
 
 
