@@ -171,7 +171,7 @@ async def test_trimming(redis: Redis, name: str) -> None:
 
     async def one_is_dead() -> bool:
         await two.claim("worker", timeout=0)
-        return await log.trim(acked=True, dead_after=0.2) > 0
+        return await log.trim(acked=True, dead_after=1) > 0
 
     await eventually(one_is_dead)
     assert await log.trim(max_age=600) == 0
