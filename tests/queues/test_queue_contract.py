@@ -20,6 +20,7 @@ from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import CodecError, OutcomeUnknownError, QueueFullError
 from aioredis_patterns.queues import PriorityQueue, Queue, QueueStats, Transaction
 from aioredis_patterns.queues._waiting import Waiting
+from aioredis_patterns.queues.delivery import hand_back
 from tests.support.faults import Command, Fault, FaultProxy
 from tests.support.waiting import eventually
 
@@ -96,10 +97,15 @@ async def test_nothing_is_left_of_what_was_done(redis: Redis, name: str, make: M
     assert await first.ack() is True
     acked = await asyncio.gather(*[delivery.ack() for delivery in await queue.claim_many(9, timeout=0)])
     assert acked == [True] * 4
-    for part in ("messages", "leased", "ready"):
+    await queue.put_many("ab")
+    committed, rejected = await queue.claim_many(2)
+    assert await Transaction(committed).commit()
+    assert await rejected.reject("no")
+    assert await queue.dead.drop() == 1
+    for part in ("messages", "leased", "ready", "dead"):
         assert not await redis.exists(f"arp:{{{name}}}:{part}")
     known = [str(field).removeprefix("b'") for field in await redis.hkeys(f"arp:{{{name}}}:index")]
-    assert [field for field in known if field.startswith(("a:", "t:"))] == []
+    assert [field for field in known if field.startswith(("a:", "t:", "r:"))] == []
 
 
 async def test_a_message_ends_when_it_was_said(redis: Redis, name: str, make: Make) -> None:
@@ -188,6 +194,7 @@ async def test_a_dead_letter_without_its_record_is_none(pipelined: Redis, name: 
             await delivery.reject("bad")
         records = f"arp:{{{name}}}:messages"
         await pipelined.hdel(records, (await pipelined.hkeys(records))[0])
+        assert len(await queue.dead.list()) == 1
         await ending()
         assert (await queue.stats()).dead == 0
     assert len(await drained(queue)) == 1
@@ -235,6 +242,127 @@ async def test_a_delayed_message_comes_when_it_is_due(redis: Redis, name: str, m
     delivery = await claim
     assert delivery.payload == "later"
     assert 0.19 < loop.time() - before < 2
+    assert await queue.claim(timeout=0) is None
+    assert not await redis.exists(f"arp:{{{name}}}:waiters")
+
+
+async def test_times_are_exact(pipelined: Redis, name: str, make: Make) -> None:
+    """A lease and a delay last as long as was said, to the microsecond, whoever said it."""
+    queue = make(pipelined, name, visibility=1000)
+
+    async def lasts(call: Any, seconds: int, part: str) -> Any:
+        times = [await pipelined.time()]
+        result = await call
+        times.append(await pipelined.time())
+        ((_, end),) = await pipelined.zrange(f"arp:{{{name}}}:{part}", 0, -1, withscores=True)
+        earliest, latest = [(whole + seconds) * 1_000_000 + micros for whole, micros in times]
+        assert earliest <= end <= latest
+        return result
+
+    await queue.put(1, dedup="x")
+    delivery = await lasts(queue.claim(timeout=0), 1000, "leased")
+    await lasts(delivery.extend(2000), 2000, "leased")
+    await lasts(queue.put(2, delay=3000), 3000, "delayed")
+    assert (await queue.stats()).delayed == 1
+    await pipelined.delete(f"arp:{{{name}}}:delayed")
+
+    async def put_meanwhile() -> None:
+        await queue.put(3, dedup="x", dedup_again=True, delay=4000)
+        await delivery.ack()
+
+    await lasts(put_meanwhile(), 4000, "delayed")
+    await pipelined.delete(f"arp:{{{name}}}:delayed")
+    await queue.put(5)
+    await lasts((await queue.claim(timeout=0)).nack(delay=5000), 5000, "delayed")
+
+
+async def test_who_waits_does_not_ask_and_ask(pipelined: Redis, name: str, make: Make) -> None:
+    """A consumer sleeps until the next message may be claimed, however far that is."""
+    queue = make(pipelined, name)
+    await queue.put("x", delay=60)
+    before = await calls_of(pipelined)
+    assert await queue.claim(timeout=0.3) is None
+    assert await calls_of(pipelined) - before <= 3
+
+
+async def test_a_message_wakes_one_client(pipelined: Redis, url: str, name: str, make: Make) -> None:
+    """Of many clients that wait, as many ask as there are messages."""
+    waiters = f"arp:{{{name}}}:waiters"
+    async with connect(url) as one, connect(url) as two, connect(url) as three:
+        claims = []
+        for number, client in enumerate((one, two, three), 1):
+            claims.append(asyncio.create_task(make(client, name).claim(timeout=30)))
+            await eventually(lambda number=number: _has(pipelined, waiters, number))
+        before = await calls_of(pipelined)
+        await make(pipelined, name).put("x")
+        await asyncio.wait(claims, return_when=asyncio.FIRST_COMPLETED)
+        assert await pipelined.zcard(waiters) == 2
+        assert await calls_of(pipelined) - before == 2
+        for claim in claims:
+            claim.cancel()
+        await asyncio.gather(*claims, return_exceptions=True)
+
+
+async def _has(redis: Redis, key: str, count: int) -> bool:
+    return bool(await redis.zcard(key) == count)
+
+
+async def test_what_is_handed_back_together_wakes_all_that_it_is_for(
+    pipelined: Redis, url: str, name: str, make: Make
+) -> None:
+    """Whoever takes one of several messages tells the next client, and who gives up passes on what he was told."""
+    queue, waiters = make(pipelined, name), f"arp:{{{name}}}:waiters"
+    await queue.put_many("ab")
+    tokens = [delivery.token for delivery in await queue.claim_many(2)]
+    async with connect(url) as one, connect(url) as two, pipelined.pubsub() as gone:
+        claims = []
+        for number, client in enumerate((one, two), 1):
+            claims.append(asyncio.create_task(make(client, name).claim(timeout=30)))
+            await eventually(lambda number=number: _has(pipelined, waiters, number))
+        assert await hand_back(queue._place, link_of(pipelined), *tokens) == 2
+        async with asyncio.timeout(5):  # after 7 each would look for himself
+            found = await asyncio.gather(*claims)
+        assert sorted((delivery.payload, delivery.attempt) for delivery in found) == [("a", 1), ("b", 1)]
+        await gone.subscribe("arp:inbox:gone")
+        await gone.get_message(timeout=5)
+        await pipelined.zadd(waiters, {"arp:inbox:gone": 1})
+        claim = asyncio.create_task(make(one, name).claim(timeout=30))
+        await eventually(lambda: _has(pipelined, waiters, 2))
+        await queue.put("c")
+        await hand_back(queue._place, link_of(pipelined), inbox="arp:inbox:gone")
+        async with asyncio.timeout(5):
+            assert (await claim).payload == "c"
+
+
+async def test_who_waits_gets_what_a_dead_consumer_held(pipelined: Redis, name: str, make: Make) -> None:
+    """When a lease ends, who waits gets its message before he would look for himself; all return in their order."""
+    queue = make(pipelined, name, visibility=0.3)
+    await queue.put_many("abc")
+    assert len(await queue.claim_many(3)) == 3
+    again = await queue.claim_many(9, timeout=2)  # after 2.5 he would look for himself
+    assert [delivery.payload for delivery in again] == ["a", "b", "c"]
+
+
+async def test_a_claim_whose_reply_was_lost_is_the_same(own_server: EmbeddedServer, name: str, make: Make) -> None:
+    """A claim that is asked again after its reply was lost gives what the first one took, and takes no more."""
+    async with FaultProxy(str(own_server.host), int(own_server.port or 0)) as proxy, connect(proxy.url) as redis:
+        queue = make(redis, name)
+        await queue.put_many("abc")
+        fault = proxy.add(Fault("cut_after", is_evalsha))
+        found = await queue.claim_many(2)
+        assert proxy.struck[fault] == 1
+        assert [(delivery.payload, delivery.attempt) for delivery in found] == [("a", 1), ("b", 1)]
+        assert await queue.stats() == QueueStats(1, 0, 2, 0, pytest.approx(30, abs=30))
+        assert [await delivery.ack() for delivery in found] == [True, True]
+
+
+async def test_a_mark_without_its_message_is_none(pipelined: Redis, name: str, make: Make) -> None:
+    """A dedup key whose message somebody has removed stands in nobody's way."""
+    queue = make(pipelined, name)
+    first = await queue.put(1, dedup="x")
+    await pipelined.delete(f"arp:{{{name}}}:messages")
+    assert await queue.put(2, dedup="x") != first
+    assert await drained(queue) == [2]
 
 
 async def test_the_like_of_a_pending_message_is_not_put(redis: Redis, name: str, make: Make) -> None:
@@ -335,6 +463,11 @@ async def test_a_full_queue_holds_its_senders(pipelined: Redis, name: str, make:
     await queue.put_many([1, 2], timeout=0)
     with pytest.raises(QueueFullError, match="3 messages"):
         await queue.put(3, timeout=0.01)
+    small = make(pipelined, f"{name}:small", maxlen=3)
+    await small.put(0)
+    with pytest.raises(QueueFullError):
+        await small.put_many([1, 2, 3], timeout=0)
+    assert (await small.stats()).ready == 1
     assert await queue.put("later", dedup="like", timeout=0)
     put = asyncio.create_task(queue.put(4))
     await asyncio.sleep(0)
