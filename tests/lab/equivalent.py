@@ -108,6 +108,94 @@ EQUIVALENT: Final[dict[str, str]] = {
         "who waits looks a millisecond later"
     ),
     "queue_hand_back: count = count - 1": "what was handed back is ready, and wakes by that; Python reads a yes",
+    "again: if tonumber(due) >= now then": "but for one microsecond",
+    "announce: local count = math.min(redis.call('LLEN', list), 101)": (
+        "how many are told at once is a measure against long scripts, and not a promise"
+    ),
+    "announce: for _, inbox in ipairs(redis.call('ZRANGE', waiters, 0, 100)) do": (
+        "how many are told at once is a measure against long scripts, and not a promise"
+    ),
+    "announce: count = count - 2": "whoever takes an item tells the next of those that are left",
+    "announce: if most == 1 then return end": "without a cap nothing is cut, and a cap of one is one",
+    "ends_take: redis.call('PEXPIRE', waiters, 30001)": "a millisecond more than half a minute",
+    "queue_claim: redis.call('PEXPIRE', waiters, 30001)": "a millisecond more than half a minute",
+    "queue_claim: if #found > 2 then return found end": "a message is three parts",
+    "queue_claim: local found = { 1 }": "it is written at the end, and not read where there are messages",
+    "queue_claim: local number, left = 0, count + 101": (
+        "how many ended messages one call passes over is a measure against long scripts, and not a promise"
+    ),
+    "queue_claim: while number <= tonumber(count) and left > 0 do": "it asks for none, and gets none",
+    "queue_claim: while number < tonumber(count) or left > 0 do": "it asks for none, and gets none",
+    "queue_claim: while number < tonumber(count) and left >= 0 do": "it asks for none, and gets none",
+    "queue_claim: while number < tonumber(count) and left > 1 do": (
+        "how many ended messages one call passes over is a measure against long scripts, and not a promise"
+    ),
+    "queue_claim: found[1] = more and 1 or next_due(delayed, leased, now)": "who waits looks a millisecond later",
+    "queue_ack: answers[at] = claim and 2 or 0": "Python reads a yes",
+    "queue_nack: return 2": "Python reads a yes",
+    "transaction_commit: return 2": "Python reads a yes",
+    "transaction_commit: while at < #ARGV do": "a command has a name and a key",
+    "queue_hand_back: count = count + 2": "Python reads a yes",
+    "queue_hand_back: if count >= 0 or redis.call('EXISTS', ready) == 1 then wake(ready, waiters) end": (
+        "who is told for nothing looks, and waits on"
+    ),
+    "queue_hand_back: if count > 1 or redis.call('EXISTS', ready) == 1 then wake(ready, waiters) end": (
+        "what was handed back is ready, and wakes by that"
+    ),
+    "queue_put: local like, tries = window ~= '0' and redis.call('GET', recent), 1": (
+        "with a window nothing is put to run again"
+    ),
+    "message: priority = tonumber(priority or 1),": "what is no record has no priority of its own",
+    "message: return message.expires > 0 and message.expires < now and tonumber(attempts or 0) == 0": (
+        "but for one microsecond"
+    ),
+    "overdue: local tokens = redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, 101)": (
+        "how many are recovered at once is a measure against long scripts, and not a promise"
+    ),
+    "overdue: for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 101)) do": (
+        "how many are promoted at once is a measure against long scripts, and not a promise"
+    ),
+    "overdue: redis.call('ZRANGE', delayed, 0, 1, 'WITHSCORES'),": (
+        "the first score is the first, whether or not a second is read with it"
+    ),
+    "overdue: redis.call('ZRANGE', leased, 0, 1, 'WITHSCORES'),": (
+        "the first score is the first, whether or not a second is read with it"
+    ),
+    "overdue: if due and (not first or due <= first) then first = due end": "it writes what is there",
+    "overdue: return first and math.max(math.ceil((first - now) / 1001), 0) or -1": (
+        "who waits looks a thousandth too early, and once more"
+    ),
+    "overdue: return first and math.max(math.ceil((first - now) / 1000), 1) or -1": (
+        "who waits looks a millisecond later"
+    ),
+    "overdue: return first and math.max(math.ceil((first - now) / 1000), 0) or -2": (
+        "Python takes what is below 0 for none"
+    ),
+    "queue_stats: local token = redis.call('ZRANGE', leased, '-inf', now, 'BYSCORE', 'LIMIT', 0, 2)[1]": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "queue_stats: if order ~= 'fifo' then first = redis.call('ZRANGE', ready, 0, 1)[1] or next_ended end": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "queue_stats: local next_due = redis.call('ZRANGE', delayed, '-inf', now, 'BYSCORE', 'LIMIT', 0, 2)[1]": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "queue_stats: message and now - message.enqueued or -2,": "Python takes what is below 0 for none",
+    "ready: local place = math.max((last or 1) + 1, order == '0' and (turn or 0) + 1 or now)": (
+        "the places of a group begin at 2, behind no other's"
+    ),
+    "ready: local place = math.max((last or 0) + 1, order == '0' and (turn or 1) + 1 or now)": (
+        "the places of a priority begin at 2"
+    ),
+    "ready: if place >= tonumber(redis.call('HGET', index, turn) or 0) then": "it writes what is there",
+    "ready: if place > tonumber(redis.call('HGET', index, turn) or 1) then": (
+        "that the first place has been passed makes the next one the second, which it is by its own number too"
+    ),
+    "ready: if message.group ~= '' and tonumber(redis.call('HGET', index, own) or 1) <= place then": (
+        "it removes what is not there"
+    ),
+    "wake: for _ = 2, 100 do": "how many that are gone are passed over is a measure against long scripts",
+    "wake: for _ = 1, 101 do": "how many that are gone are passed over is a measure against long scripts",
     "queue_claim: left = left + #ids": (
         "how many ended messages one call passes over is a measure against long scripts, and not a promise"
     ),

@@ -128,6 +128,7 @@ async def test_what_a_dead_consumer_held_has_an_age(pipelined: Redis, name: str,
     """Where all that is ready was held by who is gone, or is due, the age is still that of a message that is ready."""
     queue = make(pipelined, name, visibility=0.05)
     await queue.put("held")
+    assert (await queue.stats()).oldest_age is not None
     assert await queue.claim(timeout=0) is not None
     await until(queue, lambda stats: stats.ready == 1)
     assert 0.05 <= (await queue.stats()).oldest_age < 60

@@ -18,10 +18,11 @@ local now = clock()
 local due, ended = redis.call('ZCOUNT', delayed, '-inf', now), redis.call('ZCOUNT', leased, '-inf', now)
 local token = redis.call('ZRANGE', leased, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1)[1]
 local hold = token and held(index, token)
-local first = hold and hold.id
-if order ~= 'fifo' then first = redis.call('ZRANGE', ready, 0, 0)[1] or first end
-if not first and order == 'fifo' then first = redis.call('LINDEX', ready, 0) end
-if not first then first = redis.call('ZRANGE', delayed, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1)[1] end
+local next_ended = hold and hold.id
+local next_due = redis.call('ZRANGE', delayed, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1)[1]
+local first = order == 'fifo' and (next_ended or redis.call('LINDEX', ready, 0))
+if order ~= 'fifo' then first = redis.call('ZRANGE', ready, 0, 0)[1] or next_ended end
+first = first or next_due
 local message = first and read(messages, first)
 return {
   size(ready, order) + due + ended,
