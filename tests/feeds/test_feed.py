@@ -64,6 +64,24 @@ async def test_a_cursor_holds_still(redis: Redis, name: str) -> None:
     assert (first.items, (await feed.page(first.cursor, 3)).items) == ([5, 4, 3], [2, 1, 0])
 
 
+async def test_a_cursor_outlives_its_item(redis: Redis, name: str) -> None:
+    """When the item that a page has ended with is gone, the next page begins with the one behind it all the same."""
+    bob, ada = Feed(redis, name), Feed(redis, f"{name}:ada")
+    await bob.follow(ada)
+    for number in range(3):
+        await bob.post(number, NOON - timedelta(minutes=number))
+    await ada.post("ada's", NOON, item_id="~")
+    first = await bob.page(count=1)
+    assert first.items == ["ada's"]
+    await bob.unfollow(ada)
+    assert (await bob.page(first.cursor)).items == [0, 1, 2]
+    await ada.post("newest", NOON + timedelta(minutes=1))
+    await bob.follow(ada)
+    first = await bob.page(count=1)
+    await bob.unfollow(ada)
+    assert (await bob.page(first.cursor)).items == [0, 1, 2]
+
+
 @pytest.mark.parametrize("count", [1, 3, 50])
 async def test_items_of_one_moment_stay_apart(redis: Redis, name: str, count: int) -> None:
     """Items of the same time stand in the order in which they were posted, and each is on one page."""
@@ -370,6 +388,27 @@ async def test_items_live_as_long_as_they_were_told(redis: Redis, name: str) -> 
     lasting = {part for part, life in lives.items() if life == -1}
     assert lasting == {"following", "followers"}
     assert {part for part, life in lives.items() if 0 < life <= 60} == {"posts", "items", "inbox", "state"}
+
+
+async def test_the_shortest_life(pipelined: Redis, name: str) -> None:
+    """Items that are kept for a millisecond are gone after that, with all that was known of them."""
+    await Feed(pipelined, name, ttl=0.001).post(1)
+
+    async def is_gone() -> bool:
+        return not await pipelined.keys(f"arp:{{{name}}}:*")
+
+    await eventually(is_gone)
+
+
+async def test_to_follow_again_costs_one_round_trip(pipelined: Redis, name: str) -> None:
+    """Where all is as it should be, following once more copies nothing."""
+    ada, bob = Feed(pipelined, f"{name}:ada"), Feed(pipelined, f"{name}:bob")
+    await ada.post(1)
+    await bob.follow(ada)
+    calls = [int((await pipelined.info("commandstats"))["cmdstat_evalsha"]["calls"])]
+    assert await bob.follow(ada) is False
+    calls.append(int((await pipelined.info("commandstats"))["cmdstat_evalsha"]["calls"]))
+    assert calls[1] - calls[0] == 1
 
 
 async def test_items_have_the_type_of_the_codec(pipelined: Redis, name: str) -> None:

@@ -287,6 +287,12 @@ EQUIVALENT: Final[dict[str, str]] = {
     "then redis.call('PEXPIREAT', KEYS[at], ends) end": "no period ends in the first milliseconds of 1970",
     "feed_leave: if redis.call('HGET', followers, name) ~= token then return 1 end": "Python does not read it",
     "feed_settle: if redis.call('HGET', following, name) ~= token then return 1 end": "Python does not read it",
+    "feed_enter: return 2": "Python reads a yes",
+    "feed_settle: return 2": "Python does not read it",
+    "fragment_list: return string.format('%013.0f', redis.call('HINCRBY', state, 'sequence', 2))": (
+        "a sequence grows; by how much is not a promise"
+    ),
+    "fragment_reading: if mine ~= its then return its ~= nil and mine <= its end": "they are not the same there",
     "feed_bring: return 2": "Python reads a yes",
     "fragment_reading: local one = redis.call('ZREVRANGEBYSCORE', list, time, time, 'LIMIT', middle, 2)[1]": (
         "the first is the first, whether or not a second is read with it"
