@@ -187,6 +187,9 @@ EQUIVALENT: Final[dict[str, str]] = {
     "ready: local place = math.max((last or 0) + 1, order == '0' and (turn or 1) + 1 or now)": (
         "the places of a priority begin at 2"
     ),
+    "ready: local place = math.max((last or 0) + 2, order == '0' and (turn or 0) + 1 or now)": (
+        "each group counts in twos, and they take turns all the same"
+    ),
     "ready: if place >= tonumber(redis.call('HGET', index, turn) or 0) then": "it writes what is there",
     "ready: if place > tonumber(redis.call('HGET', index, turn) or 1) then": (
         "that the first place has been passed makes the next one the second, which it is by its own number too"
