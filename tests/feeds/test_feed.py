@@ -390,6 +390,17 @@ async def test_items_live_as_long_as_they_were_told(redis: Redis, name: str) -> 
     assert {part for part, life in lives.items() if 0 < life <= 60} == {"posts", "items", "inbox", "state"}
 
 
+async def test_what_had_to_make_room_is_gone(pipelined: Redis, name: str) -> None:
+    """A feed that is to keep fewer items keeps the newest with the next one, and nothing of the others."""
+    for number in range(10):
+        await Feed(pipelined, name, maxlen=10).post(number)
+    small = Feed(pipelined, name, maxlen=3)
+    await small.post("new")
+    posts = f"arp:{{{name}}}:posts"
+    assert (await small.page()).items == ["new", 9, 8]
+    assert [await pipelined.zcard(posts), await pipelined.hlen(f"{posts}:items")] == [3, 3]
+
+
 async def test_the_shortest_life(pipelined: Redis, name: str) -> None:
     """Items that are kept for a millisecond are gone after that, with all that was known of them."""
     await Feed(pipelined, name, ttl=0.001).post(1)

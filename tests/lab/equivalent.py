@@ -39,8 +39,12 @@ EQUIVALENT: Final[dict[str, str]] = {
         "where nothing is held, nothing is found"
     ),
     "group_claim: if #names < count and pending[1] > 0 and again < now then": "but for one microsecond",
-    "group_claim: again = now + math.min(visibility * 251, 1000000)": "it is looked a part in 250 later",
-    "group_claim: again = now + math.min(visibility * 250, 1000001)": "it is looked a microsecond later",
+    "group_claim: if not more then from, again = '-', now + math.min(visibility * 251, 1000000) end": (
+        "it is looked a part in 250 later"
+    ),
+    "group_claim: if not more then from, again = '-', now + math.min(visibility * 250, 1000001) end": (
+        "it is looked a microsecond later"
+    ),
     "group_claim: redis.call('PEXPIRE', state, 60001)": "a millisecond more than a minute",
     "group_claim: redis.call('SET', claim, table.concat(names, '\\n'), 'PX', 60001)": (
         "a millisecond more than a minute"

@@ -62,12 +62,8 @@ if #names < count and pending[1] > 0 and again <= now then
     from = '(' .. one[1]
   end
   more = #idle == 100 or #names == count
-  if more then
-    redis.call('HSET', state, 'from', from)
-  else
-    again = now + math.min(visibility * 250, 1000000)
-    redis.call('HSET', state, 'from', '-', 'next', string.format('%.0f', again))
-  end
+  if not more then from, again = '-', now + math.min(visibility * 250, 1000000) end
+  redis.call('HSET', state, 'from', from, 'next', string.format('%.0f', again))
   redis.call('PEXPIRE', state, 60000)
 end
 if #names < count then
