@@ -379,6 +379,15 @@ async def test_acquire_gives_up(redis: Redis, name: str) -> None:
     assert len(link_of(redis).companion(Lines)) == 0
 
 
+async def test_acquire_with_no_time_asks_once(redis: Redis, name: str) -> None:
+    """Who will not wait at all is admitted where there is room, and told so at once where there is none."""
+    limit = CompositeLimit(redis, name, [FixedWindow(redis, f"{name}:a", limit=1, period=HOUR)])
+    assert await limit.acquire(timeout=0)
+    with pytest.raises(RateLimitExceededError) as raised:
+        await limit.acquire(timeout=0)
+    assert (raised.value.policy, raised.value.retry_after) == (f"{name}:a", pytest.approx(HOUR, abs=60))
+
+
 async def test_a_cancelled_acquire_gives_back(pipelined: Redis, name: str) -> None:
     """However soon those who acquire are cancelled, what stays counted is what was admitted."""
     limit = CompositeLimit(pipelined, name, [FixedWindow(pipelined, name, limit=1000, period=HOUR)])
