@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor, gcd
-from typing import Self
+from typing import ClassVar, Self
 
 Answer = tuple[int, int, int, int]
 
@@ -24,6 +24,7 @@ class Model(ABC):
     period: int
     burst: int
     backlog: int
+    mends_when_refusing: ClassVar[bool] = False
     #: When the server forgets the state, in ms; after that it is as if nothing had ever been used.
     expires_ms: int = field(default=-1, init=False)
 
@@ -128,15 +129,13 @@ class Model(ABC):
         seen = copy(self)
         seen.settle(now)
         if wait < 0 or seen.is_too_far(now, cost, wait) or 0 <= patience < wait:
-            self.refuse(now)
+            if self.mends_when_refusing:
+                self.mend(now)
             return 0, remaining, wait, reset
         self.settle(now)
         self.use(now, cost, now + wait)
         self.keep(now)
         return 1, self.remaining(now), wait, self.reset(now)
-
-    def refuse(self, now: int) -> None:
-        """A reservation is refused."""
 
     def is_too_far(self, now: int, cost: int, wait: int) -> bool:
         """Whether the backlog forbids to wait for it."""
@@ -145,6 +144,7 @@ class Model(ABC):
 
 @dataclass
 class TokenBucketModel(Model):
+    mends_when_refusing = True
     level: Fraction | None = field(default=None, init=False)
     stamp: int = field(default=0, init=False)
     rate: Fraction = field(default=Fraction(0), init=False)
@@ -193,15 +193,13 @@ class TokenBucketModel(Model):
     def give_back(self, now: int, cost: int) -> None:
         self.level = min(self.level + cost, Fraction(self.burst))
 
-    def refuse(self, now: int) -> None:
-        self.mend(now)
-
     def is_too_far(self, now: int, cost: int, wait: int) -> bool:
         return self.level - cost < -self.backlog
 
 
 @dataclass
 class GcraModel(Model):
+    mends_when_refusing = True
     used: Fraction = field(default=Fraction(0), init=False)
     #: What was owed when it was stored, where that is more than the capacity.
     owed: Fraction = field(default=Fraction(0), init=False)
@@ -255,9 +253,6 @@ class GcraModel(Model):
     def lasting(self, now: int) -> Fraction | int:
         return self.used / self.rate
 
-    def refuse(self, now: int) -> None:
-        self.mend(now)
-
     def is_too_far(self, now: int, cost: int, wait: int) -> bool:
         return self.used + cost - self.burst > self.backlog
 
@@ -277,7 +272,7 @@ class LeakyBucketModel(GcraModel):
     def reserve(self, now: int, cost: int, patience: int) -> Answer:
         _, remaining, room_in, reset = self.peek(now, cost)
         if room_in or 0 <= patience < reset:
-            self.refuse(now)
+            self.mend(now)
             return 0, remaining, room_in or reset, reset
         self.settle(now)
         self.use(now, cost, now)

@@ -365,6 +365,19 @@ async def test_a_lost_expiry_is_repaired(pipelined: Redis, kind: Kind, name: str
     assert 0 < await pipelined.pttl(key_of(limiter)) <= 20_100
 
 
+@pytest.mark.parametrize("left", [0.003, 0, -3600])
+async def test_a_lost_expiry_is_repaired_at_the_end_too(
+    pipelined: Redis, clock: Clock, kind: Kind, name: str, left: float
+) -> None:
+    """A key that is immortal when nothing, or next to nothing, is used any more ends after a denied hit as well."""
+    limiter = kind(pipelined, name, limit=4, period=10)
+    decision = await limiter.hit()
+    await pipelined.delete(f"{key_of(limiter)}:expiry")
+    clock.now_us += us(decision.reset_after - left)
+    await limiter.hit(cost=5)
+    assert await clock.ttl(pipelined, key_of(limiter)) is not None or not await pipelined.exists(key_of(limiter))
+
+
 async def test_an_idle_subject_leaves_nothing(pipelined: Redis, kind: Kind, name: str) -> None:
     """A subject that hits no more is gone from the server."""
     limiter = kind(pipelined, name, limit=3, period=0.02)
