@@ -62,8 +62,11 @@ class Machine(RuleBasedStateMachine):
 
     def check_calls(self, free: int) -> None:
         """Those for whom there are slots, and nobody else, are told of them."""
-        called = [self.bell.get_message(timeout=1) for _ in list(self.line)[: max(free, 0)]]
-        assert [message and message["data"].decode() for message in called] == list(self.line)[: max(free, 0)]
+        called: list[str] = []
+        self.server.publish(self.inbox, "that is all")
+        while (message := self.bell.get_message(timeout=5)) and message["data"] != b"that is all":
+            called.append(message["data"].decode())
+        assert called == list(self.line)[: max(free, 0)]
 
     @invariant()
     def the_keys_live_as_long_as_they_say_something(self) -> None:
@@ -100,6 +103,13 @@ class Machine(RuleBasedStateMachine):
             free -= not again
             assert answer == [1, max(free - len(self.line), 0), 0, self.until_end(), 0]
         self.check_calls(free)
+
+    @rule(tokens=st.permutations("abcdef"), count=st.integers(2, 6), limit=LIMITS, lease=LEASES)
+    def crowd(self, tokens: list[str], count: int, limit: int, lease: int) -> None:
+        """Several come at the same moment."""
+        for token in tokens[:count]:
+            self.enter(token, limit, lease, 3, waits=True)
+            self.peek(limit)
 
     @rule(token=TOKENS, limit=LIMITS)
     def leave(self, token: str, limit: int) -> None:

@@ -107,12 +107,17 @@ class Machine(RuleBasedStateMachine):
         cost = min(cost, self.model.capacity + 1)
         assert self.ask(self.kind._peek, cost) == self.model.peek(self.now, cost)
 
+    @rule(cost=st.integers(0, 3))
+    def refund_when_all_is_used(self, cost: int) -> None:
+        self.use_up(0, charged=False)
+        self.refund(cost)
+
     @rule(cost=COSTS)
     def refund(self, cost: int) -> None:
         cost = min(cost, self.model.capacity + 1)
         assert self.ask(self.kind._refund, cost) == self.model.refund(self.now, cost)
 
-    @rule(costs=st.lists(COSTS.filter(bool), min_size=1, max_size=3), cost=COSTS)
+    @rule(costs=st.lists(COSTS.filter(bool), min_size=1, max_size=3), cost=st.integers(0, 3))
     def refund_while_others_wait(self, costs: list[int], cost: int) -> None:
         self.use_up(0, charged=False)
         for reserved in costs:
