@@ -16,7 +16,16 @@ from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import OutcomeUnknownError
 from aioredis_patterns.events import LimitDecided
-from aioredis_patterns.rate_limits import Decision, FixedWindow, LeakyBucket, Limiter, SlidingWindow
+from aioredis_patterns.rate_limits import (
+    Decision,
+    FixedWindow,
+    Gcra,
+    LeakyBucket,
+    Limiter,
+    SlidingLog,
+    SlidingWindow,
+    TokenBucket,
+)
 from tests.rate_limits.clock import Clock
 from tests.rate_limits.conftest import KINDS, Kind, backlog_of
 from tests.support.faults import Fault, FaultProxy
@@ -240,6 +249,43 @@ async def test_a_clock_that_steps_back_grants_nothing(pipelined: Redis, clock: C
         assert await limiter.hit(cost=5)
 
 
+async def test_a_clock_that_steps_back_takes_nothing(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
+    """What is free stays free, at once and for one who would not wait, and what all is given back of is full."""
+    limiter = kind(pipelined, name, limit=3, period=10)
+    await limiter.acquire()
+    clock.now_us -= us(1)
+    if kind not in (LeakyBucket, Gcra):  # of these, what was used is made good later by that second
+        assert (await limiter.acquire(timeout=0)).remaining == 1
+        assert (await limiter.acquire(timeout=0)).remaining == 0
+    decision = await limiter.refund(cost=3)
+    assert (decision.allowed, decision.remaining, decision.retry_after, decision.reset_after) == (True, 3, 0, 0)
+
+
+@pytest.mark.parametrize("step", [1, 5, 365 * 86_400])
+async def test_a_clock_that_steps_back_keeps_what_is_reserved(
+    pipelined: Redis, clock: Clock, kind: Kind, name: str, step: int
+) -> None:
+    """Nobody passes before those who wait, nor waits for longer than the step and two periods, whatever the backlog."""
+    limiter = kind(pipelined, name, limit=3, period=10, **backlog_of(kind, 9))
+    await drain(limiter)
+    patience = 0 if kind is LeakyBucket else 2
+    waiting = [asyncio.create_task(limiter.acquire(cost=3)) for _ in range(patience)]
+
+    async def all_stand() -> bool:
+        return not waiting or (await limiter.peek()).retry_after > 20
+
+    await eventually(all_stand)
+    before = await limiter.peek()
+    clock.now_us -= us(step)
+    for backlog in (9, 0):
+        decision = await kind(pipelined, name, limit=3, period=10, **backlog_of(kind, backlog)).peek()
+        assert not decision
+        assert before.retry_after <= decision.retry_after <= before.retry_after + min(step, 20)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
 async def test_a_clock_that_wavers_grants_nothing(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
     """Steps back and forth that come to nothing are no time to gain from."""
     limiter = kind(pipelined, name, limit=5, period=10)
@@ -420,6 +466,53 @@ async def test_garbage_is_survived(pipelined: Redis, kind: Kind, name: str, garb
         assert 0 < await pipelined.pttl(key_of(limiter)) <= 60_000
     await limiter.reset()
     assert await drain(limiter) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "garbage"),
+    [(FixedWindow, garbage) for garbage in (b"x", b"-1", b"1.5", b"9007199254740994", b"9007199254740994 10000 1",
+                                            b"1 9007199254740994 1", b"1 10000 9007199254740994")]
+    + [(SlidingWindow, garbage) for garbage in (b"x", b"9007199254740994 1 1 1", b"0 1 1 9007199254740994",
+                                                b"0 1 1 10000000 9007199254740994 1",
+                                                b"0 1 1 10000000 1 9007199254740994")]
+    + [(TokenBucket, b"x"), (TokenBucket, b"-9007199254740994 1 1 1"), (Gcra, b"x"), (LeakyBucket, b"x")],
+)  # fmt: skip
+async def test_garbage_says_nothing(pipelined: Redis, kind: Kind, name: str, garbage: bytes) -> None:
+    """What no limiter can have counted, as it is no number or could not be counted exactly, counts as nothing."""
+    limiter = kind(pipelined, name, limit=3, period=10)
+    await pipelined.set(key_of(limiter), garbage)
+    assert (await limiter.hit()).remaining == 2
+
+
+@pytest.mark.parametrize("kind", [Gcra, LeakyBucket])
+async def test_garbage_that_owes_for_ages_is_survived(pipelined: Redis, kind: Kind, name: str) -> None:
+    """A debt of more than can be counted exactly is answered like another, and forgotten by a reset."""
+    limiter = kind(pipelined, name, limit=3, period=10)
+    await pipelined.set(key_of(limiter), b"ffffffffffffffff 0 1 1 ffffffffffffffff")
+    assert HOUR < (await limiter.hit()).retry_after < inf
+    await limiter.reset()
+    assert await limiter.hit()
+
+
+@pytest.mark.parametrize("garbage", [(b"",), (b"x",), (b"x", b"y"), (b"", b"", b""), (b"x" * 20, b"0")])
+async def test_a_log_of_garbage_says_nothing(pipelined: Redis, name: str, garbage: tuple[bytes, ...]) -> None:
+    """Elements that no limiter wrote are of no hit."""
+    limiter = SlidingLog(pipelined, name, limit=3, period=10)
+    await pipelined.rpush(key_of(limiter), *garbage)
+    assert (await limiter.peek()).remaining == 3
+    assert (await limiter.hit()).remaining == 2
+    assert 0 < await pipelined.pttl(key_of(limiter)) <= 10_100
+
+
+async def test_a_period_that_changes_counts_from_then_on(pipelined: Redis, clock: Clock, name: str) -> None:
+    """The windows of another period are taken over by the first hit, also by one that is denied."""
+    limiter = SlidingWindow(pipelined, name, limit=10, period=10)
+    await limiter.hit(cost=10)
+    clock.now_us += us(4)  # what is left of two windows of 10 s is as long as two windows of 8 s
+    shorter = SlidingWindow(pipelined, name, limit=10, period=8)
+    assert not await shorter.hit()
+    clock.now_us += us(8.5)
+    assert (await shorter.peek()).remaining == 1
 
 
 async def stores_string(redis: Redis, limiter: Limiter) -> bool:

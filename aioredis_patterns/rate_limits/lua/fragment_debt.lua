@@ -20,7 +20,7 @@ local function read_debt(stored, now, gain, unit, most)
     owed = math.ceil(owed / old_unit) * unit
     gain = old_gain * unit / old_unit
   end
-  -- A clock that stepped back owes no more than was owed.
+  -- A clock that stepped back owes no more than may be owed, or than was, where that is known.
   return math.min(used, math.max(most, owed), 2 ^ 53), gain
 end
 
