@@ -209,6 +209,21 @@ async def test_every_key_expires(pipelined: Redis, name: str) -> None:
         assert all([0 < await pipelined.pttl(key_of(part)) <= 2_000 * HOUR + 100 for part in parts])
 
 
+async def test_an_expiry_given_back_is_not_too_early(pipelined: Redis, clock: Clock, name: str) -> None:
+    """A part that would admit is kept until nothing of it is used any more, to the millisecond."""
+    part, full = (
+        TokenBucket(pipelined, f"{name}:a", limit=9, period=30),
+        FixedWindow(pipelined, name, limit=1, period=9),
+    )
+    limit = CompositeLimit(pipelined, name, [part, full])
+    await limit.hit()
+    await pipelined.delete(f"{key_of(part)}:expiry")
+    clock.now_us += 333_333
+    assert not await limit.hit()
+    left = (await part.peek()).reset_after
+    assert left <= (await clock.ttl(pipelined, key_of(part)) or 0) < left + 0.003
+
+
 @pytest.mark.parametrize("kind", [TokenBucket, Gcra])
 async def test_a_slower_part_is_not_refilled(pipelined: Redis, clock: Clock, name: str, kind: Any) -> None:
     """A part that denies when its rate has become slower keeps what was used, past the time of the old rate."""

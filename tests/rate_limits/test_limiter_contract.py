@@ -378,6 +378,38 @@ async def test_a_smaller_limit_holds_at_once(pipelined: Redis, clock: Clock, kin
     assert (await smaller.peek()).remaining == 0
 
 
+async def test_retry_after_is_exact_under_a_new_limit(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
+    """Who only peeks is told when the hit passes, whatever the limit was under which others have hit."""
+    await kind(pipelined, name, limit=2, period=7).hit(cost=2)
+    changed = kind(pipelined, name, limit=3, period=7)
+    decision = await changed.peek(cost=2)
+    clock.now_us += us(decision.retry_after) - 2000
+    assert not await changed.peek(cost=2)
+    clock.now_us += 2000
+    assert await changed.hit(cost=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "left"),
+    [
+        (TokenBucket, (10, 10, 10), (5, 10, 5), 2),
+        (TokenBucket, (1, 7, 2), (3, 7, 6), 1),
+        (Gcra, (10, 10, 10), (5, 10, 5), 2),
+    ],
+)
+async def test_a_denied_hit_makes_a_new_rate_hold(
+    pipelined: Redis, clock: Clock, kind: Any, name: str, old: Any, new: Any, left: int
+) -> None:
+    """From the first hit on, denied or not, what comes back does so at the new rate, though all is free as soon."""
+    before, after = (
+        kind(pipelined, name, limit=limit, period=period, burst=burst, backlog=0) for limit, period, burst in (old, new)
+    )
+    assert await before.hit(cost=before.burst)
+    assert not await after.hit()
+    clock.now_us += us(4)
+    assert (await after.peek()).remaining == left
+
+
 # What is stored ------------------------------------------------------------------------------------------------------
 
 
