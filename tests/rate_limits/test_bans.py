@@ -88,7 +88,7 @@ async def test_each_ban_is_twice_as_long(pipelined: Redis, clock: Clock, name: s
     assert lengths == [60, 120, 240, 400, 400]
     clock.now_us += us(399)
     assert await provoke(banning) == 400
-    clock.now_us += us(400 + 401)
+    clock.now_us += us(400 + 400)
     assert await provoke(banning) == 60
 
 

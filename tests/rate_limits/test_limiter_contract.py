@@ -286,6 +286,23 @@ async def test_a_clock_that_steps_back_keeps_what_is_reserved(
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
+async def test_a_debt_that_is_known_does_not_grow(pipelined: Redis, clock: Clock, name: str) -> None:
+    """Where more is reserved than the burst, a clock that steps back makes nobody owe more."""
+    limiter = Gcra(pipelined, name, limit=3, period=10)
+    await drain(limiter)
+    waiting = asyncio.create_task(limiter.acquire(cost=3))
+
+    async def stands() -> bool:
+        return (await limiter.peek()).retry_after > 10
+
+    await eventually(stands)
+    before = await limiter.peek()
+    clock.now_us -= us(HOUR)
+    assert await Gcra(pipelined, name, limit=3, period=10, backlog=0).peek() == before
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
 async def test_a_clock_that_wavers_grants_nothing(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
     """Steps back and forth that come to nothing are no time to gain from."""
     limiter = kind(pipelined, name, limit=5, period=10)
@@ -380,13 +397,13 @@ async def test_a_smaller_limit_holds_at_once(pipelined: Redis, clock: Clock, kin
 
 async def test_retry_after_is_exact_under_a_new_limit(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
     """Who only peeks is told when the hit passes, whatever the limit was under which others have hit."""
-    await kind(pipelined, name, limit=2, period=7).hit(cost=2)
-    changed = kind(pipelined, name, limit=3, period=7)
-    decision = await changed.peek(cost=2)
+    await kind(pipelined, name, limit=1, period=7).hit()
+    changed, cost = kind(pipelined, name, limit=3, period=7), 1 if kind is TokenBucket else 3
+    decision = await changed.peek(cost=cost)
     clock.now_us += us(decision.retry_after) - 2000
-    assert not await changed.peek(cost=2)
+    assert not await changed.peek(cost=cost)
     clock.now_us += 2000
-    assert await changed.hit(cost=2)
+    assert await changed.hit(cost=cost)
 
 
 @pytest.mark.parametrize(

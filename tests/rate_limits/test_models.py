@@ -107,6 +107,17 @@ class Machine(RuleBasedStateMachine):
         cost = min(cost, self.model.capacity + 1)
         assert self.ask(self.kind._peek, cost) == self.model.peek(self.now, cost)
 
+    @rule(more=st.integers(0, 1))
+    def ask_for_all(self, more: int) -> None:
+        """What is as much as may ever pass, or more."""
+        self.peek(self.model.capacity + more)
+        self.reserve(self.model.capacity + more, 0)
+        self.hit(self.model.capacity + more, charged=False)
+
+    @rule(more=st.integers(0, 1))
+    def refund_all(self, more: int) -> None:
+        self.refund(self.model.capacity + more)
+
     @rule(cost=st.integers(0, 3))
     def refund_when_all_is_used(self, cost: int) -> None:
         self.use_up(0, charged=False)
