@@ -353,5 +353,184 @@ EQUIVALENT: Final[dict[str, str]] = {
     "write_behind_claim: return tonumber(redis.call('ZRANGE', queue, 0, 1, 'WITHSCORES')[2] or math.huge)": (
         "the first score is the first, whether or not a second is read with it"
     ),
+    "fragment_bucket: if not level or -level >= 2 ^ 53 then": (
+        "no bucket is so far below zero, as such a limit is refused"
+    ),
+    "fragment_bucket: if left == -1 or speed ~= gain or math.abs(left - reset / 1000) >= 5 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "fragment_bucket: if left == -1 or speed ~= gain or math.abs(left - reset / 1000) > 6 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "fragment_debt: time, rest, owed = tonumber(time, 16), tonumber(rest, 16), tonumber(owed, 16) or 1": (
+        "the most that may be owed is one share or more in any case"
+    ),
+    "fragment_debt: return math.min(used, math.max(most, owed), 2 ^ 54), gain": (
+        "only garbage owes so much, and is over in centuries either way"
+    ),
+    "fragment_debt: if left == -1 or speed ~= gain or math.abs(left - used / gain / 1000) >= 5 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "fragment_debt: if left == -1 or speed ~= gain or math.abs(left - used / gain / 1000) > 6 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "gcra_hit: if charged == '1' and used <= full then": "a debt of all is written again as it is",
+    "gcra_refund: return { missing > 1 and 0 or 1, math.max(math.floor((full - used) / unit), "
+    "0), retry, math.ceil(used / gain) }": ("but for one microsecond"),
+    "leaky_bucket_hit: if charged == '1' and used <= full then": "a debt of all is written again as it is",
+    "leaky_bucket_refund: return { missing > 1 and 0 or 1, math.max(math.floor((full - used) / "
+    "unit), 0), retry, math.ceil(used / gain) }": ("but for one microsecond"),
+    "leaky_bucket_hit: write_debt(debt, used, now, gain, unit, 1)": "a debt of one share is over in a microsecond",
+    "leaky_bucket_hit: keep_debt(debt, used, now, gain, unit, 1, speed)": (
+        "a debt of one share is over in a microsecond"
+    ),
+    "leaky_bucket_hit: write_debt(debt, full - left, now, gain, unit, 1)": (
+        "a debt of one share is over in a microsecond"
+    ),
+    "leaky_bucket_refund: write_debt(debt, used, now, gain, unit, 1)": "a debt of one share is over in a microsecond",
+    "leaky_bucket_reserve: keep_debt(debt, used, now, gain, unit, 1, speed)": (
+        "a debt of one share is over in a microsecond"
+    ),
+    "leaky_bucket_reserve: local mine = write_debt(debt, full - left, now, gain, unit, 1)": (
+        "a debt of one share is over in a microsecond"
+    ),
+    "token_bucket_hit: local counted = charged == '1' and level >= 0": (
+        "a bucket with nothing in it is written again as it is"
+    ),
+    "token_bucket_refund: return { missing > 1 and 0 or 1, math.max(math.floor(level / unit), 0), retry, reset }": (
+        "but for one microsecond"
+    ),
+    "fixed_window_cancel: local same = redis.call('GET', window) == mine and "
+    "math.abs(server_us() + left * 1000 - due) < 3000": ("how far the two calls may differ is not a promise"),
+    "fixed_window_cancel: local same = redis.call('GET', window) == mine and "
+    "math.abs(server_us() + left * 1000 - due) <= 3001": ("how far the two calls may differ is not a promise"),
+    "fixed_window_cancel: if not same or left - earlier <= 1 then": "but for one millisecond",
+    "fixed_window_cancel: if not same or left - earlier < 2 then": "but for one millisecond",
+    "fixed_window_reserve: return { 0, room, cost > limit and -1 or wait, left == -2 and 0 or "
+    "until_over(ends - opened), '', 1, '', 0 }": ("Python does not read the ticket of a refusal"),
+    "fixed_window_reserve: return { 0, room, cost > limit and -1 or wait, left == -2 and 0 or "
+    "until_over(ends - opened), '', 0, '', 1 }": ("Python does not read the ticket of a refusal"),
+    "fragment_window: if not count or count % 1 ~= 0 or count <= 0 or count > 2 ^ 53 then": (
+        "nothing is read as nothing"
+    ),
+    "fragment_window: if not count or count % 1 ~= 0 or count < 1 or count > 2 ^ 53 then": "nothing is read as nothing",
+    "fragment_window: if not count or count % 1 ~= 0 or count < 0 or count >= 2 ^ 53 then": (
+        "no window counts so much, as such a limit is refused"
+    ),
+    "fragment_window: if (ends < 1 and shorter < length) or math.max(count, length, lead) >= 2 ^ 53 then": (
+        "no window counts so much, as such a limit is refused"
+    ),
+    "fragment_sliding: elseif passed == 1 and count >= 0 then": (
+        "two windows without anything in them say the same wherever they begin"
+    ),
+    "fragment_sliding: if not start or math.max(start, length, due or 0, noted) >= 2 ^ 53 then": (
+        "there is no such time before the year 2255"
+    ),
+    "fragment_sliding: if not start or math.max(start, length, due or 1, noted) > 2 ^ 53 then": (
+        "a window is a microsecond long or longer"
+    ),
+    "fragment_sliding: local at = math.max(now, start, due or 1)": "but for the first microsecond of 1970",
+    "fragment_sliding: start, at = math.max(start - excess, 1), at - excess": "but for the first microsecond of 1970",
+    "fragment_sliding: return now, 0, 0, now, nil, length == period": (
+        "what weighs nothing is gone in 2 ms, written again or not"
+    ),
+    "sliding_window_hit: local counted = charged == '1' and not due and count <= limit": (
+        "a window that is full is written again as it is"
+    ),
+    "sliding_window_hit: if counted or changed or left == -1 or math.abs(left - reset / 1000) >= 5 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "sliding_window_hit: if counted or changed or left == -1 or math.abs(left - reset / 1000) > 6 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "sliding_window_refund: local room = (due and reset > 1) and 0 or "
+    "math.max(sliding_room(start, before, count, at, limit, period), 0)": ("but for one microsecond"),
+    "sliding_window_reserve: local mine = write_sliding(windows, start, before, count, period, "
+    "wait > 1 and turn or nil, now, reset)": ("but for a wait of one microsecond"),
+    "sliding_window_reserve: return { 1, wait > 1 and 0 or room - cost, wait, reset, mine, found }": (
+        "but for a wait of one microsecond"
+    ),
+    "fragment_log: return tonumber(string.sub(entry, 1, 16)) or 1, tonumber(string.sub(entry, 17)) or 0": (
+        "what has no time is as old as 1970"
+    ),
+    "fragment_log_writing: elseif passed >= 0 then": "a list that is trimmed by nothing stays as it is",
+    "fragment_log_writing: if passed <= size then": "a list that is gone has no last element to drop",
+    "fragment_log_writing: while weight >= 0 and first < size do": (
+        "a hit that nothing is taken from is written again as it is"
+    ),
+    "sliding_log_cancel: redis.call('RPUSH', log, summary(total - cost, last >= now, noted))": (
+        "a reservation that is due now is none for whoever reads it"
+    ),
+    "sliding_log_hit: size, passed, used, room, last, noted = size - passed + 2, 0, used - "
+    "excess + weight, 0, at, at": ("the hits that are there weigh enough, so none beyond them is looked at"),
+    "sliding_log_hit: size, passed, used, room, last, noted = size + passed + 1, 0, used - "
+    "excess + weight, 0, at, at": ("the hits that are there weigh enough, so none beyond them is looked at"),
+    "sliding_log_hit: if left == -1 or math.abs(left - reset / 1000) >= 5 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "sliding_log_hit: if left == -1 or math.abs(left - reset / 1000) > 6 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "sliding_log_hit: local retry = math.min(turn, reset + 3001)": "the log is gone 2 ms after nothing is used",
+    "sliding_log_peek: local retry = math.min(turn, reset + 3001)": "the log is gone 2 ms after nothing is used",
+    "sliding_log_refund: local used = math.max(total - gone - cost, 1)": "hits that are left weigh one or more",
+    "sliding_log_refund: passed, gone = passed_hits(log, size + first, at, period)": (
+        "the last hit has not passed, so none beyond it is looked at"
+    ),
+    "sliding_log_refund: local turn = math.max(at, freed(log, passed, size + first, used + "
+    "cost - limit, period)) - now": ("the hits that are there weigh enough, so none beyond them is looked at"),
+    "fragment_quota: local LONGEST = 65 * 86400 * 1000000": (
+        "the longest period has 31 days, and how much longer garbage may be is not a promise"
+    ),
+    "fragment_quota: local LONGEST = 64 * 86401 * 1000000": (
+        "the longest period has 31 days, and how much longer garbage may be is not a promise"
+    ),
+    "fragment_quota: local LONGEST = 64 * 86400 * 1000001": (
+        "the longest period has 31 days, and how much longer garbage may be is not a promise"
+    ),
+    "fragment_quota: if not to or used > 2 ^ 53 or to <= now or to - now >= LONGEST then": (
+        "the longest period has 31 days"
+    ),
+    "fragment_quota: if not to or used >= 2 ^ 53 or to <= now or to - now > LONGEST then": (
+        "no quota counts so much, as such a limit is refused"
+    ),
+    "fragment_quota: local gone = redis.call('ZRANGE', reserved, '-inf', string.format('%.0f', "
+    "now), 'BYSCORE', 'LIMIT', 0, 1001)": (
+        "how many are dropped at once is a measure against long scripts, and not a promise"
+    ),
+    "fragment_quota: used = used - (tonumber(string.match(reservation, '^%d+')) or 1)": (
+        "a reservation begins with its cost"
+    ),
+    "fragment_quota: if from < now then": "a period that begins now begins when it does",
+    "quota_reset: return redis.call('DEL', quota) - redis.call('DEL', reserved)": "Python does not read it",
+    "composite_reset: local count = 1": "Python does not read it",
+    "composite_reset: count = count - redis.call('DEL', state)": "Python does not read it",
+    "concurrency_enter: redis.call('ZADD', line, 'NX', string.format('%.0f', math.min(now, "
+    "(last or 0) + 1)), waiter)": ("each joins behind the last one, by whatever number"),
+    "concurrency_enter: redis.call('ZADD', line, 'NX', string.format('%.0f', math.max(now, "
+    "(last or 1) + 1)), waiter)": ("each joins behind the last one, by whatever number"),
+    "concurrency_enter: redis.call('ZADD', line, 'NX', string.format('%.0f', math.max(now, "
+    "(last or 0) + 2)), waiter)": ("each joins behind the last one, by whatever number"),
+    "fragment_slots: local SILENCE = 2500001 -- us without a word after which a waiter is taken for gone": (
+        "but for one microsecond"
+    ),
+    "fragment_slots: if redis.call('PTTL', slots) <= lease then": "an expiry is set again to what it is",
+    "fragment_slots: for _, waiter in ipairs(redis.call('ZRANGEBYSCORE', heard, '-inf', "
+    "string.format('%.0f', now), 'LIMIT', 0, 101)) do": (
+        "how many are dropped at once is a measure against long scripts, and not a promise"
+    ),
+    "bans_hit: if left > 1 then": "but for the last microsecond",
+    "bans_hit: count, ends, level, free = 0, 1, level + 1, now + left": "a time that ended in 1970 is over",
+    "bans_hit: local lasts = math.max(ends, level >= 0 and free + longest or 0) - now": (
+        "without a ban before, that is a time in 1970"
+    ),
+    "bans_hit: local lasts = math.max(ends, level > 0 and free + longest or 1) - now": "a time in 1970 is over",
+    "bans_hit: return banned_answer(answer, left, fresh and 2 or 0)": "Python reads a yes",
+    "bans_peek: if left > 1 then": "but for the last microsecond",
+    "bans_peek: return banned_answer(answer, left, 1)": "Python does not read it",
+    "bans_peek: return { answer[1], answer[2], answer[3], answer[4], 0, 1 }": "Python does not read it",
+    "fragment_bans: return 1, 0, 0, 0, 0": "what counted until 1970 counts no more",
+    "fragment_bans: return 0, 1, 0, 0, 0": "what counted until 1970 counts no more",
+    "fragment_bans: return 0, 0, 0, 1, 0": "a ban that ended in 1970 is over",
 }
 """By `<script>: <the mutant's line>`."""
