@@ -404,6 +404,9 @@ EQUIVALENT: Final[dict[str, str]] = {
     "math.abs(server_us() + left * 1000 - due) < 3000": ("how far the two calls may differ is not a promise"),
     "fixed_window_cancel: local same = redis.call('GET', window) == mine and "
     "math.abs(server_us() + left * 1000 - due) <= 3001": ("how far the two calls may differ is not a promise"),
+    "fixed_window_cancel: if not same or left + earlier < 1 then": (
+        "an error instead of a no: nothing is changed, and who is gone reads neither"
+    ),
     "fixed_window_cancel: if not same or left - earlier <= 1 then": "but for one millisecond",
     "fixed_window_cancel: if not same or left - earlier < 2 then": "but for one millisecond",
     "fixed_window_reserve: return { 0, room, cost > limit and -1 or wait, left == -2 and 0 or "
@@ -520,6 +523,7 @@ EQUIVALENT: Final[dict[str, str]] = {
         "how many are dropped at once is a measure against long scripts, and not a promise"
     ),
     "bans_hit: if left > 1 then": "but for the last microsecond",
+    "bans_hit: count, ends, level, free = 1, 0, level + 1, now + left": "what counted until 1970 counts no more",
     "bans_hit: count, ends, level, free = 0, 1, level + 1, now + left": "a time that ended in 1970 is over",
     "bans_hit: local lasts = math.max(ends, level >= 0 and free + longest or 0) - now": (
         "without a ban before, that is a time in 1970"
