@@ -394,6 +394,9 @@ EQUIVALENT: Final[dict[str, str]] = {
     "leaky_bucket_reserve: local mine = write_debt(debt, full - left, now, gain, unit, 1)": (
         "a debt of one share is over in a microsecond"
     ),
+    "token_bucket_hit: local counted = charged == '1' and level > 1": (
+        "but for one share, which is the gain of a microsecond or less"
+    ),
     "token_bucket_hit: local counted = charged == '1' and level >= 0": (
         "a bucket with nothing in it is written again as it is"
     ),
@@ -533,6 +536,9 @@ EQUIVALENT: Final[dict[str, str]] = {
     "bans_peek: if left > 1 then": "but for the last microsecond",
     "bans_peek: return banned_answer(answer, left, 1)": "Python does not read it",
     "bans_peek: return { answer[1], answer[2], answer[3], answer[4], 0, 1 }": "Python does not read it",
+    "fragment_bans: local retry = answer[3] < 0 and -2 or math.max(answer[3], left)": (
+        "Python reads whatever is below zero as never"
+    ),
     "fragment_bans: return 1, 0, 0, 0, 0": "what counted until 1970 counts no more",
     "fragment_bans: return 0, 1, 0, 0, 0": "what counted until 1970 counts no more",
     "fragment_bans: return 0, 0, 0, 1, 0": "a ban that ended in 1970 is over",

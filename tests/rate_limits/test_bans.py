@@ -49,6 +49,7 @@ async def test_denials_bring_a_ban(pipelined: Redis, clock: Clock, kind: Kind, n
     clock.now_us += us(300)
     decision = await banning.hit("ada")
     assert (decision.allowed, decision.source, decision.retry_after) == (False, "ban", 300)
+    assert (decision.remaining, decision.reset_after) == (0, 300)
     assert (await banning.peek("ada")).source == "ban"
     clock.now_us += us(decision.retry_after - 0.002)
     assert not await banning.hit("ada")
@@ -156,6 +157,8 @@ async def test_a_cost_that_never_passes_is_still_that(pipelined: Redis, name: st
     banning = Bans(FixedWindow(pipelined, name, limit=1, period=HOUR), after=2, within=60)
     assert [(await banning.hit(cost=2)).source for _ in range(2)] == ["redis", "ban"]
     assert (await banning.hit(cost=2)).retry_after == inf
+    assert await banning.limiter.hit()
+    assert HOUR - 60 < (await banning.peek()).reset_after <= HOUR + 0.002
     decision = await banning.hit(cost=0)
     assert (decision.allowed, decision.source) == (False, "ban")
 

@@ -604,6 +604,14 @@ async def test_a_denied_hit_that_counts_takes_what_is_left(
     assert 0 < (await limiter.peek(cost=10)).retry_after <= 20
 
 
+async def test_a_denied_hit_that_counts_takes_no_more_than_all(pipelined: Redis, kind: Kind, name: str) -> None:
+    """One that can never pass uses up what there is, once."""
+    limiter = kind(pipelined, name, limit=3, period=HOUR, count_denied=True)
+    assert not await limiter.hit(cost=4)
+    assert (await limiter.peek()).remaining == 0
+    assert (await limiter.refund()).remaining == 1
+
+
 async def test_a_storm_from_many_processes_keeps_the_limit(pipelined: Redis, url: str, name: str) -> None:
     """Sixteen processes that hit without a pause are never admitted more, in any true window, than is promised."""
     limit = 100

@@ -198,7 +198,9 @@ class Machine(RuleBasedStateMachine):
         self.model.used = max(self.model.used + actual - held * cost, 0)
         if self.model.used == 0:
             self.model.reserved.clear()
+        assert self.model.used or not self.server.exists(*self.keys)
         if again and actual:
+            self.hit(1)
             assert self.call(reservation._SETTLE, *arguments) == 1
         assert self.ask(quota._PEEK, 1) == self.model.answer(self.now, 1)
 
