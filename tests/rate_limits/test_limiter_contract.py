@@ -553,6 +553,25 @@ async def test_a_log_of_garbage_says_nothing(pipelined: Redis, name: str, garbag
     assert 0 < await pipelined.pttl(key_of(limiter)) <= 10_100
 
 
+async def test_a_shorter_window_ends_to_the_millisecond(pipelined: Redis, clock: Clock, name: str) -> None:
+    """What is reserved in a window whose period has become shorter holds to its new end, and no longer."""
+    limiter = FixedWindow(pipelined, name, limit=1, period=10)
+    await limiter.hit()
+    waiting = asyncio.create_task(limiter.acquire())
+
+    async def stands() -> bool:
+        return (await limiter.peek()).reset_after > 10.1
+
+    await eventually(stands)
+    shorter = FixedWindow(pipelined, name, limit=1, period=5)
+    clock.now_us += us(14.999)
+    assert not await shorter.peek()
+    clock.now_us += us(0.002)
+    assert await shorter.hit()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
 async def test_a_period_that_changes_counts_from_then_on(pipelined: Redis, clock: Clock, name: str) -> None:
     """The windows of another period are taken over by the first hit, also by one that is denied."""
     limiter = SlidingWindow(pipelined, name, limit=10, period=10)

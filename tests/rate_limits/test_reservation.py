@@ -137,6 +137,13 @@ async def test_a_late_commit_counts_what_was_used(pipelined: Redis, clock: Clock
     assert await left(limit) == 4
 
 
+async def test_what_is_given_back_leaves_nothing(pipelined: Redis, name: str) -> None:
+    """A quota of which only something was reserved, and not used, has no keys."""
+    limit = Quota(pipelined, name, limit=10, per="day")
+    assert await (await limit.reserve(cost=5)).cancel()
+    assert not await pipelined.exists(*limit._keys_of(None))
+
+
 async def test_a_commit_above_the_limit_uses_up_the_period(pipelined: Redis, clock: Clock, name: str) -> None:
     """However much was used, nothing more passes before the end of the period, and a refund gives back of it."""
     limit = Quota(pipelined, name, limit=10, per="day")
