@@ -198,7 +198,7 @@ class Machine(RuleBasedStateMachine):
         self.model.used = max(self.model.used + actual - held * cost, 0)
         if self.model.used == 0:
             self.model.reserved.clear()
-        assert self.model.used or not self.server.exists(*self.keys)
+        assert self.model.used or actual or not self.server.exists(*self.keys)
         if again and actual:
             self.hit(1)
             assert self.call(reservation._SETTLE, *arguments) == 1
