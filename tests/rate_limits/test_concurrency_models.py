@@ -137,6 +137,16 @@ class Machine(RuleBasedStateMachine):
         if token in self.slots:
             self.slots[token] = self.now + lease * 1000
 
+    @rule(early=st.integers(0, 1), leaves=st.booleans())
+    def come_back_at_the_end(self, early: int, leaves: bool) -> None:
+        """The lease that ends first has ended at its very end, and not a microsecond before."""
+        ends, token = min(((ends, token) for token, ends in self.slots.items()), default=(self.now, "a"))
+        self.now = max(ends - early, self.now)
+        if leaves:
+            self.leave(token, 1)
+        else:
+            self.renew(token, 1000)
+
     @rule()
     def reset(self) -> None:
         self.call(concurrency._RESET, self.keys)
