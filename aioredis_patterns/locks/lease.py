@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from time import monotonic
@@ -19,7 +20,7 @@ from aioredis_patterns.errors import LockLostError, PatternError
 from aioredis_patterns.events import LockLost, LockReleased, emit
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
-__all__ = ("GiveBack", "Lease", "OnLost", "Terms", "quietly")
+__all__ = ("GiveBack", "Lease", "OnLost", "Terms", "is_plain_function", "quietly")
 
 OnLost: TypeAlias = "Literal['cancel', 'flag'] | Callable[[Lease], object]"
 """What the loss of a lease does: cancel the task that entered it, only set `lost`, or call something."""
@@ -72,8 +73,8 @@ class Terms:
     ) -> Terms:
         """The terms as a user writes them, refused when they make no sense."""
         limit_ms = None if max_hold is None else checked_lease_ms(max_hold, "max_hold")
-        if on_lost not in ("cancel", "flag") and not callable(on_lost):
-            raise ValueError(f"on_lost must be 'cancel', 'flag' or a function, not {on_lost!r}")
+        if on_lost not in ("cancel", "flag") and not is_plain_function(on_lost):
+            raise ValueError(f"on_lost must be 'cancel', 'flag' or a plain function, not {on_lost!r}")
         lease_ms = min(checked_lease_ms(lease), limit_ms or checked_lease_ms(lease))
         seconds = None if limit_ms is None else limit_ms / 1000
         return cls(redis, name, pattern, key, lease_ms, renew, seconds, on_lost, on_event, renewal)
@@ -337,6 +338,11 @@ class Lease:
             emit(terms.on_event, LockReleased(pattern=terms.pattern, held=self.held_for))
         else:
             emit(terms.on_event, LockLost(pattern=terms.pattern, reason=self._loss, held=self.held_for))
+
+
+def is_plain_function(callback: object) -> bool:
+    """Whether it may be called back: nobody would await what a coroutine function gives."""
+    return callable(callback) and not inspect.iscoroutinefunction(callback)
 
 
 async def quietly(work: Awaitable[object]) -> None:
