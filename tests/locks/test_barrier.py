@@ -180,6 +180,26 @@ async def test_a_cancelled_party_was_never_there(pipelined: Redis, name: str) ->
     assert sorted(await asyncio.gather(barrier.wait(), barrier.wait())) == [0, 1]
 
 
+async def test_who_is_cancelled_when_its_time_is_over_breaks_it(own_server: EmbeddedServer, name: str) -> None:
+    """A party that is cancelled while it tells of its timeout is not waited for until its lease has run out."""
+    async with (
+        FaultProxy(own_server.host, own_server.port) as proxy,
+        connect(proxy.url) as redis,
+        connect(own_server.url) as direct,
+    ):
+        barrier = Barrier(redis, name, parties=2, lease=60)
+        party = asyncio.create_task(barrier.wait(timeout=0.3))
+        await waiting(Barrier(direct, name, parties=2), 1)
+        proxy.refuse()
+        await proxy.cut_all()
+        await asyncio.sleep(0.4)  # its time is over, and nobody can be told
+        party.cancel()
+        proxy.heal()
+        await asyncio.wait([party])
+        assert party.cancelled()
+        assert (await Barrier(direct, name, parties=2).state()).broken == "a party timed out"
+
+
 async def test_abort_breaks_it(pipelined: Redis, name: str) -> None:
     """Whoever aborts it, all who wait and who come are told, until a reset."""
     barrier = Barrier(pipelined, name, parties=2)
