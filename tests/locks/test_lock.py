@@ -148,6 +148,20 @@ async def test_min_hold_keeps_the_lock_closed(pipelined: Redis, name: str) -> No
     assert await Lock(pipelined, name).force_release()
 
 
+async def test_a_lock_that_is_kept_closed_is_nobodys(pipelined: Redis, name: str) -> None:
+    """Until min_hold is over no token adopts a released lock, and it tells who had it."""
+    lock = Lock(pipelined, name, min_hold=60)
+    lease = await lock.acquire()
+    assert await lease.release()
+    for token in (lease.token, "-", ""):
+        with pytest.raises(LockLostError):
+            await lock.adopt(token)
+    owner = await lock.owner()
+    assert owner is not None
+    assert owner.fence == lease.fence
+    assert await lock.force_release()
+
+
 async def test_extend_renews_now_and_from_now_on(pipelined: Redis, name: str) -> None:
     """Extend sets the time that is left, with another length too."""
     lease = await Lock(pipelined, name, lease=2).acquire()

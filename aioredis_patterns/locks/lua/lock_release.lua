@@ -15,7 +15,7 @@ local held = redis.call('GET', lock)
 if not fence_of(held, token) then return 0 end
 
 if cooldown then
-  redis.call('SET', lock, '-' .. string.sub(held, #token + 1), 'PX', cooldown)
+  redis.call('SET', lock, '-' .. held, 'PX', cooldown)
   return 1
 end
 redis.call('DEL', lock)
