@@ -34,6 +34,7 @@ from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.link import Link
 from aioredis_patterns.errors import LockTimeoutError, OutcomeUnknownError
 from aioredis_patterns.events import LockAcquired, LockTimedOut, emit
+from aioredis_patterns.locks._claim import RECHECK, SOON
 from aioredis_patterns.locks._waiting import Waiter, Waiting
 from aioredis_patterns.locks.ballot import Ballot
 from aioredis_patterns.locks.entering import Entering
@@ -59,9 +60,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
 
 _TURNS: Final = 16
 """How often tasks of one client may follow one another before those of others get a chance."""
-
-_RECHECK: Final = 1.0
-_SOON: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ class Redlock(Entering[Lease]):
         if terms.lease_ms < _SHORTEST:
             raise ValueError(f"lease must be {_SHORTEST / 1000} s at least on several servers, not {lease!r}")
         self._terms = replace(terms, drifts=True)
-        self._patience = max(terms.lease_ms / 1000 * _PATIENCE, _SOON)
+        self._patience = max(terms.lease_ms / 1000 * _PATIENCE, SOON)
         self._held: _Holding | None = None
         self._turns = 0
 
@@ -281,7 +279,7 @@ class Redlock(Entering[Lease]):
                     waiter.failure = error
                     if monotonic() - heard >= deadline:
                         raise
-            await waiter.bell.wait(_RECHECK if waiter.served else pause * random.uniform(0.5, 1))  # noqa: S311
+            await waiter.bell.wait(RECHECK if waiter.served else pause * random.uniform(0.5, 1))  # noqa: S311
             waiter.served, pause = False, min(pause * 2, _LONGEST_PAUSE)
 
     def _timed_out(self, started: float, limit: float) -> LockTimeoutError:
@@ -329,7 +327,7 @@ class Redlock(Entering[Lease]):
             self._held = None
         may_fail = len(self._servers) - self._quorum
         try:
-            await shielded(ballot.settle(self._is_freed, link.deadline), link.deadline + _RECHECK)
+            await shielded(ballot.settle(self._is_freed, link.deadline), link.deadline + RECHECK)
         finally:
             self._let_ask(link.companion(Waiting))
         votes = list(ballot.answers.values())
@@ -362,7 +360,7 @@ class Redlock(Entering[Lease]):
             await asked.withdraw(number)
         give_up = monotonic() + max(link.deadline, self._terms.lease_ms / 1000)
         unknown = 0
-        while (left := round(give_up - monotonic(), 2)) >= _SOON:
+        while (left := round(give_up - monotonic(), 2)) >= SOON:
             try:
                 freed: int = await _RELEASE(link, self._key, token, deadline=left)
             except OutcomeUnknownError:

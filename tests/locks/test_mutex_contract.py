@@ -15,6 +15,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import RedisError
 
 from aioredis_patterns.client import connect
 from aioredis_patterns.client.attach import link_of
@@ -24,7 +25,7 @@ from aioredis_patterns.locks._waiting import Waiting
 from tests.locks.mutexes import MUTEXES
 from tests.support.faults import Command, Fault, FaultProxy
 from tests.support.processes import worker
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, lag_of_the_loop
 
 CLIENTS: dict[str, Callable[[str], Any]] = {
     "pipelined": connect,
@@ -379,6 +380,29 @@ async def test_a_release_that_is_cancelled_after_a_lost_reply_is_done_all_the_sa
         await asyncio.wait([releasing])
         assert releasing.cancelled()
         await nothing_is_left(direct, name)
+
+
+async def test_a_release_in_a_black_hole_ends_at_the_deadline(
+    own_server: EmbeddedServer, name: str, make: Callable[..., Any]
+) -> None:
+    """A release that nobody answers ends in an error at the client's deadline, not later."""
+    async with FaultProxy(own_server.host, own_server.port) as proxy, connect(proxy.url, deadline=0.5) as redis:
+        lease = await make(redis, name, lease=20).acquire()
+        proxy.black_hole()
+        async with lag_of_the_loop() as lag:
+            started = asyncio.get_running_loop().time()
+            with pytest.raises((OutcomeUnknownError, RedisError)):
+                await lease.release()
+            assert asyncio.get_running_loop().time() - started < 0.7 + 2 * lag.worst
+
+
+async def test_the_shortest_timeout_is_one(redis: Redis, name: str, make: Callable[..., Any]) -> None:
+    """What is left of somebody's patience may be less than any call takes: then it is over, and that is all."""
+    async with make(redis, name, lease=10) as held:
+        with pytest.raises((LockTimeoutError, OutcomeUnknownError)):
+            await asyncio.create_task(make(redis, name, lease=10).acquire(timeout=1e-9))
+        assert held.valid_for
+    await nothing_is_left(redis, name)
 
 
 async def test_a_release_that_is_cancelled_in_a_black_hole_ends(
