@@ -230,6 +230,7 @@ class Lock(Entering[Lease]):
         """Stand in the line of this client, and leave it with the lock or without anything."""
         waiting, key = link.companion(Waiting), self._key
         waiter = Waiter(next_token(), describe_owner(link.loop), self._terms.lease_ms, started)
+        waiter.inherits = self._acquire is _ACQUIRE  # its replicas learn of it by its own question alone
         waiting.join(key, waiter)
         timer = asyncio.timeout(None if limit is None else started + limit - monotonic())
         try:
@@ -297,7 +298,7 @@ class Lock(Entering[Lease]):
     async def _pass_on(self, link: Link, token: str, cooldown: tuple[int, ...]) -> bool:
         """Free the lock while tasks of this client wait for it."""
         heir = link.companion(Waiting).first(self._key)
-        if not cooldown and self._acquire is _ACQUIRE:
+        if heir.inherits and not cooldown:
             return await self._hand_over(link, token, heir)
         heir.ask()
         return bool(await _RELEASE(link, self._key, self._waiters, token, *cooldown))
