@@ -143,7 +143,7 @@ class Claim(ABC):
 
     def _take_back(self, inbox: str) -> None:
         """Undo it in the background, for as long as what it may have left would live."""
-        undone = insist(partial(self._undo, inbox), max(self.link.deadline, self._terms.lease_ms / 1000))
+        undone = insist(self.link, partial(self._undo, inbox), max(self.link.deadline, self._terms.lease_ms / 1000))
         background(quietly(undone), name="redis claim undone")
 
     def _timed_out(self, limit: float) -> LockTimeoutError:
@@ -162,17 +162,17 @@ async def give_back(link: Link, free: Callable[[float | None], Awaitable[object]
         try:
             return bool(await free(None))
         except OutcomeUnknownError:
-            await insist(free, give_up - monotonic())
+            await insist(link, free, give_up - monotonic())
             return True
     except asyncio.CancelledError:
-        await quietly(shielded(insist(free, link.deadline), link.deadline + SOON))
+        await quietly(shielded(insist(link, free, link.deadline), link.deadline + SOON))
         raise
 
 
-async def insist(call: Callable[[float], Awaitable[object]], seconds: float) -> None:
-    """Make a call that takes a deadline again and again until it is answered."""
-    give_up = monotonic() + seconds
-    while (left := round(give_up - monotonic(), 2)) >= SOON:
+async def insist(link: Link, call: Callable[[float], Awaitable[object]], seconds: float) -> None:
+    """Make a call that takes a deadline again and again until it is answered, or the client is closed."""
+    give_up, closings = monotonic() + seconds, link.closings
+    while (left := round(give_up - monotonic(), 2)) >= SOON and link.closings == closings:
         try:
             await call(left)
         except OutcomeUnknownError:

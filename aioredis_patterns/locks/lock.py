@@ -311,7 +311,7 @@ class Lock(Entering[Lease]):
     async def _free_again(self, link: Link, token: str, cooldown: tuple[int, ...], seconds: float) -> bool:
         """Free the lock when an answer to the same request did not come: if it is gone now, that one has freed it."""
         free = partial(_RELEASE, link, self._key, self._waiters, token, *cooldown)
-        await insist(lambda deadline: free(deadline=deadline), seconds)
+        await insist(link, lambda deadline: free(deadline=deadline), seconds)
         return True
 
     async def _hand_over(self, link: Link, token: str, heir: Waiter) -> bool:

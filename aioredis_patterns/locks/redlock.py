@@ -357,10 +357,10 @@ class Redlock(Entering[Lease]):
     async def _free_at(self, link: Link, number: int, token: str, asked: Ballot[Any] | None) -> int:
         """Free one server, after what was asked of it before: 1 when the token had the lock there."""
         if asked is not None:
-            await asked.withdraw(number)
-        give_up = monotonic() + max(link.deadline, self._terms.lease_ms / 1000)
+            asked.withdraw(number)
+        give_up, closings = monotonic() + max(link.deadline, self._terms.lease_ms / 1000), link.closings
         unknown = 0
-        while (left := round(give_up - monotonic(), 2)) >= SOON:
+        while (left := round(give_up - monotonic(), 2)) >= SOON and link.closings == closings:
             try:
                 freed: int = await _RELEASE(link, self._key, token, deadline=left)
             except OutcomeUnknownError:
