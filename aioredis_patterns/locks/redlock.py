@@ -44,11 +44,11 @@ from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
 __all__ = ("Redlock",)
 
-_ACQUIRE: Final = Script(__package__, "redlock_acquire", keys=2, fragments=("clock", "held", "run"), lease=True)
-_CONFIRM: Final = Script(__package__, "redlock_confirm", keys=2, fragments=("held", "run"), repeatable=True, lease=True)
-_RENEW: Final = Script(__package__, "redlock_renew", fragments=("held",), repeatable=True, lease=True)
+_ACQUIRE: Final = Script(__package__, "redlock_acquire", keys=2, fragments=("clock", "run"), lease=True)
+_CONFIRM: Final = Script(__package__, "redlock_confirm", keys=2, fragments=("run",), repeatable=True, lease=True)
+_RENEW: Final = Script(__package__, "redlock_renew", repeatable=True, lease=True)
 _MEND: Final = Script(__package__, "redlock_mend", keys=2, fragments=("run",), lease=True)
-_RELEASE: Final = Script(__package__, "redlock_release", fragments=("held",), lease=True)
+_RELEASE: Final = Script(__package__, "redlock_release", lease=True)
 
 _SHORTEST: Final = 10
 """Milliseconds; less than that is gone before a majority has answered."""

@@ -19,6 +19,7 @@ from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import EmbeddedServer, embedded_servers
 from aioredis_patterns.errors import LockLostError, LockTimeoutError, OutcomeUnknownError
 from aioredis_patterns.locks import Redlock
+from aioredis_patterns.locks.redlock import _CONFIRM
 from tests.locks.test_mutex_contract import is_evalsha
 from tests.support.faults import Fault, FaultProxy
 from tests.support.waiting import eventually
@@ -54,7 +55,7 @@ def proxy_of(server: EmbeddedServer) -> FaultProxy:
 async def holders(five: Sequence[Redis], name: str) -> list[str]:
     """The token that has the lock on each server; empty where it is free."""
     values: list[Any] = [await redis.get(f"arp:{{{name}}}:redlock") for redis in five]
-    return [bytes(value).split()[0].decode() if value else "" for value in values]
+    return [bytes(value).decode() if value else "" for value in values]
 
 
 async def free_everywhere(five: Sequence[Redis], name: str) -> None:
@@ -270,6 +271,60 @@ async def test_a_renewal_puts_the_lock_back(servers: list[EmbeddedServer], five:
     await free_everywhere(five, name)
 
 
+async def test_a_server_that_lost_a_part_gets_it_back(five: list[Redis], name: str) -> None:
+    """A renewal puts the lock back where it alone is gone, and the fence where both are."""
+    lock, fence = f"arp:{{{name}}}:redlock", f"arp:{{{name}}}:redlock:fence"
+    async with Redlock(five, name, lease=0.9) as lease:
+        for redis, lost in ((five[0], [lock]), (five[1], [lock, fence])):
+
+            async def is_whole() -> bool:
+                note: Any = await redis.get(fence) or b"0"  # noqa: B023
+                return await redis.get(lock) == lease.token.encode() and note.startswith(b"%d " % lease.fence)  # noqa: B023
+
+            await eventually(is_whole)
+            await redis.delete(*lost)
+            await eventually(is_whole)
+        assert not lease.lost
+    await free_everywhere(five, name)
+
+
+async def test_a_server_confirms_what_it_has(pipelined: Redis, name: str) -> None:
+    """A fence is noted where the token has the lock, and never in the place of a greater one."""
+    lock, fence = f"arp:{{{name}}}:redlock", f"arp:{{{name}}}:redlock:fence"
+    assert await _CONFIRM(pipelined, lock, fence, "token", 50) == 0
+    assert not await pipelined.exists(lock, fence)
+    await pipelined.set(lock, "token", px=1000)
+    await pipelined.set(fence, "100 run", px=1000)
+    assert await _CONFIRM(pipelined, lock, fence, "token", 50) == 1
+    assert (await pipelined.get(fence) or b"").startswith(b"100 ")
+    assert await pipelined.pttl(fence) > 1000
+
+
+async def test_a_lock_without_an_end_is_taken(pipelined: Redis, name: str) -> None:
+    """What somebody has written there by hand, without an expiry, is another's lock."""
+    await pipelined.set(f"arp:{{{name}}}:redlock", "another")
+    assert await Redlock([pipelined], name).try_acquire() is None
+    await pipelined.delete(f"arp:{{{name}}}:redlock")
+
+
+async def test_a_server_is_young_for_a_lease(servers: list[EmbeddedServer], five: list[Redis], name: str) -> None:
+    """A server's vote counts alone when it has run for longer than a lease, whether it knew the lock before or not."""
+
+    async def age() -> int:
+        return min([int((await redis.info("server"))["uptime_in_seconds"]) for redis in five[1:]])
+
+    async def is_at(seconds: int) -> bool:
+        return await age() >= seconds
+
+    await servers[0].kill()
+    lock = Redlock(five, name, lease=2)
+    await eventually(lambda: is_at(2))
+    with pytest.raises(UNREACHABLE, match="4 started less than a lease ago"):
+        await lock.try_acquire()
+    await eventually(lambda: is_at(4))
+    assert await (await lock.acquire(timeout=5)).release()
+
+
 async def test_a_majority_that_forgot_is_a_loss(servers: list[EmbeddedServer], five: list[Redis], name: str) -> None:
     """A holder whose lock is gone from three of five is cancelled at the next renewal and told, and nothing stays."""
     with pytest.raises(LockLostError) as caught:
@@ -315,8 +370,8 @@ async def test_extending_needs_a_majority(servers: list[EmbeddedServer], five: l
         for server in servers[:3]:
             server.resume()
         for redis in five[:3]:
-            await redis.set(f"arp:{{{name}}}:redlock", "another 7", px=1000)
-        with pytest.raises(LockLostError):
+            await redis.set(f"arp:{{{name}}}:redlock", "another", px=1000)
+        with pytest.raises(LockLostError, match="taken"):
             await lease.extend()
         assert not await lease.release()
 
