@@ -23,6 +23,7 @@ from aioredis_patterns.events import LockAcquired, LockLost, LockReleased, LockT
 from aioredis_patterns.locks import Lease, Lock
 from aioredis_patterns.locks._waiting import Waiter, Waiting
 from aioredis_patterns.locks.owner import next_token
+from tests.locks.ghosts import SECOND, overheard, times_in
 from tests.support.waiting import eventually
 
 
@@ -264,6 +265,12 @@ async def test_fences_grow_over_everything(pipelined: Redis, name: str) -> None:
     assert fences == sorted(set(fences))
 
 
+async def test_a_new_fence_is_the_servers_time(pipelined: Redis, name: str) -> None:
+    """A counter that is not there begins at the server's time, in microseconds."""
+    async with times_in(pipelined, 0) as times, Lock(pipelined, name) as lease:
+        times.append(lease.fence)
+
+
 # Waiting -------------------------------------------------------------------------------------------------------------
 
 
@@ -393,8 +400,45 @@ async def test_a_lock_goes_to_a_client_that_waits_longer(pipelined: Redis, url: 
         near = asyncio.create_task(wait("near", pipelined))
         await enrolled(pipelined, name, 2)
         await held.release()
-        await asyncio.gather(far, near)
+        async with asyncio.timeout(0.4):  # both are woken, and do not have to look
+            await asyncio.gather(far, near)
         assert order == ["far", "near"]
+
+
+async def test_a_lock_stays_with_a_client_that_waits_longest(pipelined: Redis, url: str, name: str) -> None:
+    """A release gives the lock to the next task of its own client if that waits longer than every other client."""
+    async with connect(url) as other:
+        held = await Lock(pipelined, name).acquire()
+        near = asyncio.create_task(Lock(pipelined, name).acquire())
+        await enrolled(pipelined, name)
+        far = asyncio.create_task(Lock(other, name).acquire())
+        await enrolled(pipelined, name, 2)
+        assert await held.release()
+        lease = await near
+        assert not far.done()
+        assert await pipelined.zcard(f"arp:{{{name}}}:waiters") == 1  # who has the lock waits no more
+        assert await lease.release()
+        assert await (await far).release()
+
+
+async def test_one_client_is_woken(pipelined: Redis, name: str) -> None:
+    """A release tells the client that has waited longest, and nobody else."""
+    waiters = f"arp:{{{name}}}:waiters"
+    async with overheard(pipelined, "one", "two") as told:
+        for inbox in ("one", "two"):
+            lease = await Lock(pipelined, name).acquire()
+            await pipelined.zadd(waiters, {"one": 1, "two": 2} if inbox == "one" else {"two": 2})
+            assert await lease.release()
+            assert await told() == [inbox]
+
+
+async def test_a_place_counts_what_was_waited(pipelined: Redis, name: str) -> None:
+    """A client that asks after it has waited for five seconds stands where it would if it had asked at their start."""
+    async with Lock(pipelined, name) as held, times_in(pipelined, -5) as times:
+        lock, link = Lock(pipelined, name), link_of(pipelined)
+        _, answer = await lock._ask(link, "token", "owner", held.valid_until, "inbox", 5 * SECOND)
+        assert answer < 0
+        times.append(await pipelined.zscore(f"arp:{{{name}}}:waiters", "inbox"))
 
 
 async def test_hand_overs_are_cheap(pipelined: Redis, name: str) -> None:
