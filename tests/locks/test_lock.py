@@ -764,6 +764,22 @@ async def test_an_heir_that_gave_up_does_not_keep_the_lock(pipelined: Redis, nam
     await gone(pipelined, name)
 
 
+async def test_a_full_server_hands_over(own_server: EmbeddedServer, name: str) -> None:
+    """When Redis is out of memory a lock goes to the next task of its client, and is kept closed for its time."""
+    async with connect(own_server.url) as redis:
+        lock, link = Lock(redis, name, min_hold=60), link_of(redis)
+        lease = await lock.acquire()
+        await redis.config_set("maxmemory-policy", "noeviction")
+        await redis.config_set("maxmemory", 1)
+        heir = Waiter("heir", "owner", 60_000, 0.0)  # which does not listen yet
+        assert await lock._hand_over(link, lease.token, heir)
+        assert heir.granted is not None
+        adopted = await lock.adopt("heir")
+        assert await adopted.release()
+        assert 59_000 < await redis.pttl(f"arp:{{{name}}}:lock") <= 60_000
+        assert await lock.try_acquire() is None
+
+
 async def test_scripts_may_be_flushed_at_any_time(redis: Redis, name: str) -> None:
     """Under an endless SCRIPT FLUSH every acquisition, renewal and release works."""
     lock = Lock(redis, name, lease=0.3)

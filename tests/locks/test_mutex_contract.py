@@ -289,6 +289,19 @@ async def test_a_release_of_what_was_taken_away_is_false(redis: Redis, name: str
     assert await (await make(redis, name, lease=60).acquire(timeout=5)).release()
 
 
+async def test_a_full_server_takes_nothing_away(
+    own_server: EmbeddedServer, name: str, make: Callable[..., Any]
+) -> None:
+    """When Redis is out of memory what is held is prolonged and given back, though nothing new may be written."""
+    async with connect(own_server.url) as redis:
+        lease = await make(redis, name, lease=60).acquire()
+        await redis.config_set("maxmemory-policy", "noeviction")
+        await redis.config_set("maxmemory", 1)
+        await lease.extend()
+        assert await lease.release()
+        assert await leftovers(redis, name) == []
+
+
 async def test_a_storm_of_cancellations_leaves_nothing(redis: Redis, name: str, make: Callable[..., Any]) -> None:
     """Cancelled at random moments in every way, holders and waiters leave no key, no place in line and no task."""
     dice, lock, before = random.Random(11), make(redis, name, lease=30), asyncio.all_tasks()

@@ -139,6 +139,18 @@ async def test_a_reader_whose_time_is_over_is_not_renewed(pipelined: Redis, name
         await reading.extend()
 
 
+async def test_a_full_server_renews_readers(own_server: EmbeddedServer, name: str) -> None:
+    """When Redis is out of memory a reader is renewed, goes up and down, and leaves."""
+    async with connect(own_server.url) as redis:
+        lock = ReadWriteLock(redis, name)
+        reading = await lock.read().acquire()
+        await redis.config_set("maxmemory-policy", "noeviction")
+        await redis.config_set("maxmemory", 1)
+        await reading.extend()
+        reading = await lock.downgrade(await lock.upgrade(reading))
+        assert await reading.release()
+
+
 async def test_try_acquire_lets_a_waiting_writer_go_first(pipelined: Redis, name: str) -> None:
     """A try to read gets nothing while a writer waits, though others read."""
     lock = ReadWriteLock(pipelined, name)
