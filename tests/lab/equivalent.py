@@ -542,5 +542,170 @@ EQUIVALENT: Final[dict[str, str]] = {
     "fragment_bans: return 1, 0, 0, 0, 0": "what counted until 1970 counts no more",
     "fragment_bans: return 0, 1, 0, 0, 0": "what counted until 1970 counts no more",
     "fragment_bans: return 0, 0, 0, 1, 0": "a ban that ended in 1970 is over",
+    "admission: if redis.call('PTTL', key) <= ms then redis.call('PEXPIRE', key, math.ceil(ms)) end": (
+        "it writes the expiry that is there"
+    ),
+    (
+        "admission: local last = redis.call('ZRANGE', line, ends, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 2, "
+        "'WITHSCORES')[2]"
+    ): ("the first is the first, whether or not a second is read with it"),
+    "admission: return math.max(range + now, (last or FIRST) + 2)": "behind the last is behind the last",
+    "admission: local first = redis.call('EXISTS', lock) == 0 and redis.call('ZRANGE', line, 0, 1)[1]": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "admission: first = mode == 'r' and redis.call('ZRANGE', line, 0, 1)[1]": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "admission: local left = math.max(math.ceil(((redis.call('ZSCORE', beats, first) or now) - now) / 1000), 2)": (
+        "who gives no sign of life any more has a millisecond more"
+    ),
+    "barrier_leave: if index then return { 2, index, '' } end": "Python looks whether it is negative",
+    "barrier_leave: if broken then return { -2, 0, broken } end": "Python looks whether it is negative",
+    "barrier_leave: if broken then return { -1, 1, broken } end": "no index is read where it is broken",
+    "barrier_leave: return { 1, 0, '' }": "Python does not read it",
+    "barrier_leave: return { 0, 1, '' }": "Python does not read it",
+    "barrier_rounds: return { -2, 0, reason }": "Python looks whether it is negative",
+    "barrier_rounds: return { -1, 1, reason }": "no index is read where it is broken",
+    "barrier_wait: if index then return { 2, index, '' } end": "Python looks whether it is 0 or negative",
+    "barrier_wait: if broken then return { -2, 0, broken } end": "Python looks whether it is negative",
+    "barrier_wait: if broken then return { -1, 1, broken } end": "no index is read where it is broken",
+    "barrier_wait: if known == '1' and not arrived then return { -2, 0, 'it was reset' } end": (
+        "Python looks whether it is negative"
+    ),
+    "barrier_wait: if known == '1' and not arrived then return { -1, 1, 'it was reset' } end": (
+        "no index is read where it is broken"
+    ),
+    (
+        "barrier_wait: pass(state, here, past, alive, math.floor(now / 1000001), math.ceil(math.max(lease / "
+        "1000, 10)) + 1, ttl)"
+    ): ("these seconds are compared with one another alone"),
+    "barrier_wait: return { 2, rank, '' }": "Python looks whether it is 0 or negative",
+    "barrier_wait: local first = redis.call('ZRANGE', alive, 0, 1, 'WITHSCORES')": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "barrier_wait: return { 0, math.ceil((first[2] - now) / 1000) - 1, '' }": (
+        "who waits looks a millisecond earlier, and once more"
+    ),
+    "barrier_wait: return { 0, math.ceil((first[2] - now) / 1001) + 1, '' }": (
+        "who waits looks a thousandth earlier, and once more"
+    ),
+    "barrier_wait: return { 0, math.ceil((first[2] - now) / 1000) + 2, '' }": "who waits looks a millisecond later",
+    "enroll: redis.call('PEXPIRE', waiters, 5001)": "a millisecond more than it takes to note it again",
+    "lock_acquire: return left <= 0 and -1000 or -math.max(left, 1)": "but for the last millisecond",
+    "lock_acquire: return left < 1 and -1000 or -math.max(left, 1)": "but for the last millisecond",
+    "lock_acquire: return left < 0 and -1001 or -math.max(left, 1)": "who waits looks once a second at least",
+    "lock_acquire: return left < 0 and -1000 or -math.max(left, 2)": "but for the last millisecond",
+    "lock_break: return 2": "Python reads a yes",
+    "lock_hand_over: if not fence_of(redis.call('GET', lock), token) then return -2 end": (
+        "Python looks whether it is negative"
+    ),
+    "lock_hand_over: local first = redis.call('ZRANGE', waiters, 0, 1, 'WITHSCORES')": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "lock_hand_over: if tonumber(first[2]) <= since then": "but for two who began in the same microsecond",
+    "lock_release: return 2": "Python reads a yes",
+    "lock_renew: answers[at] = -2": "Python looks whether it is negative",
+    "lock_undo: return mine and 2 or 0": "Python does not read it",
+    "multi_lock_acquire: return left <= 0 and -1000 or -math.max(left, 1)": "but for the last millisecond",
+    "multi_lock_acquire: return left < 1 and -1000 or -math.max(left, 1)": "but for the last millisecond",
+    "multi_lock_acquire: return left < 0 and -1001 or -math.max(left, 1)": "who waits looks once a second at least",
+    "multi_lock_acquire: return left < 0 and -1000 or -math.max(left, 2)": "but for the last millisecond",
+    "multi_lock_acquire: redis.call('SET', KEYS[at + 1], string.format('%.0f', number), 'PX', 86400001)": (
+        "a millisecond more than a day"
+    ),
+    "multi_lock_release: local all = 2": "Python reads a yes",
+    (
+        "permit_line: local silent = redis.call('ZRANGEBYSCORE', heard, '-inf', string.format('%.0f', now), "
+        "'LIMIT', 0, 101)"
+    ): ("how many one call drops is a measure against long scripts, and not a promise"),
+    "permit_line: redis.call('ZADD', heard, string.format('%.0f', now + 2500001), place)": (
+        "a microsecond more than two seconds and a half"
+    ),
+    "permit_line: redis.call('PEXPIRE', line, 5001)": "a millisecond more than it takes to note it again",
+    "permit_line: redis.call('PEXPIRE', heard, 5001)": "a millisecond more than it takes to note it again",
+    (
+        "permit_line: for _, place in ipairs(redis.call('ZRANGEBYSCORE', line, '-inf', before, 'LIMIT', 0, "
+        "math.max(free, 1))) do"
+    ): ("where none is free, less than none is not enough either"),
+    "permit_line: if free < 0 then return end": "nobody wants none",
+    "permit_line: for _, place in ipairs(redis.call('ZRANGE', line, 0, 100)) do": (
+        "how many one call looks at is a measure against long scripts, and not a promise"
+    ),
+    "permits: if redis.call('PTTL', permits) <= tonumber(lease) then redis.call('PEXPIRE', permits, lease) end": (
+        "it writes the expiry that is there"
+    ),
+    "queued_lock_acquire: local first = redis.call('ZRANGE', line, 0, 1, 'WITHSCORES')": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "queued_lock_acquire: local ends = redis.call('ZRANGE', readers, 0, 1, 'WITHSCORES')[2]": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "queued_lock_acquire: if not me then return -2 end": "Python looks whether it is negative",
+    "queued_lock_acquire: local range = mode == 'u' and FIRST or mode == 'w' and 1 or held and AHEAD or BEHIND": (
+        "all writers stand a microsecond later"
+    ),
+    "queued_lock_acquire: local left = held and redis.call('PTTL', lock) or ends and math.ceil((ends - now) / 1001)": (
+        "who is first looks a thousandth earlier, and once more"
+    ),
+    (
+        "queued_lock_acquire: if redis.call('ZRANK', line, me) == 0 and left and left >= 0 then again = "
+        "math.min(again, left) end"
+    ): ("but for the last millisecond"),
+    (
+        "queued_lock_acquire: if redis.call('ZRANK', line, me) == 0 and left and left > 1 then again = "
+        "math.min(again, left) end"
+    ): ("but for the last millisecond"),
+    "queued_lock_break: return math.min(held, 2)": "Python reads a yes",
+    "queued_lock_release: return (writes or mode == 'r' and reads) and 2 or 0": "Python reads a yes",
+    "queued_lock_renew: answers[at] = reads and 2 or 0": "Python looks whether it is positive",
+    "queued_lock_undo: return 2": "Python does not read it",
+    "read_write_lock_downgrade: return 2": "Python reads a yes",
+    "redlock_acquire: return { -math.max(redis.call('PTTL', lock), 2), 1 }": "Python looks whether it is negative",
+    "redlock_acquire: return { -math.max(redis.call('PTTL', lock), 1), 2 }": "Python reads a yes",
+    "redlock_acquire: local young = uptime and uptime * 1000 < lease + 1000 and noted ~= run": (
+        "in the one second in which they differ the server has run for longer than the lease"
+    ),
+    "redlock_acquire: local young = uptime and uptime * 1000 <= lease + 1001 and noted ~= run": (
+        "the uptime is in whole seconds"
+    ),
+    "redlock_acquire: return { newest or clock(), young and 0 or 2 }": "Python reads a yes",
+    "redlock_confirm: local newest = math.max(read_note(redis.call('GET', fence)) or 1, number)": (
+        "every fence is greater"
+    ),
+    "redlock_confirm: redis.call('SET', fence, string.format('%.0f %s', newest, this_run()), 'PX', 86400001)": (
+        "a millisecond more than a day"
+    ),
+    "redlock_mend: if newest and newest > tonumber(number) then return 1 end": "Python does not read it",
+    "redlock_mend: if not redis.call('SET', lock, token, 'NX', 'PX', lease) then return 1 end": (
+        "Python does not read it"
+    ),
+    "redlock_mend: redis.call('SET', fence, number .. ' ' .. this_run(), 'PX', 86400001)": (
+        "a millisecond more than a day"
+    ),
+    "redlock_mend: return 2": "Python does not read it",
+    "semaphore_acquire: local place, since = wanted .. ' ' .. (inbox or ''), now - (waited or 1)": (
+        "a microsecond, for one who takes no place"
+    ),
+    "semaphore_acquire: local first = redis.call('ZRANGE', permits, 0, 1, 'WITHSCORES')": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "semaphore_acquire: return first[2] and -math.max(math.ceil((first[2] - now) / 1001), 1) or -1000": (
+        "who waits looks a thousandth earlier, and once more"
+    ),
+    "semaphore_acquire: return first[2] and -math.max(math.ceil((first[2] - now) / 1000), 2) or -1000": (
+        "but for the last millisecond"
+    ),
+    "semaphore_acquire: return first[2] and -math.max(math.ceil((first[2] - now) / 1000), 1) or -1001": (
+        "who waits looks once a second at least"
+    ),
+    "semaphore_release: return dropped > 0 and 2 or 0": "Python reads a yes",
+    "semaphore_renew: answers[at] = held and 2 or 0": "Python looks whether it is positive",
+    "take: redis.call('SET', fence, string.format('%.0f', number), 'PX', 86400001)": "a millisecond more than a day",
+    "wake: for _ = 2, 100 do": (
+        "how many of the dead one call passes over is a measure against long scripts, and not a promise"
+    ),
+    "wake: for _ = 1, 101 do": (
+        "how many of the dead one call passes over is a measure against long scripts, and not a promise"
+    ),
 }
 """By `<script>: <the mutant's line>`."""

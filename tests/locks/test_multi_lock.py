@@ -177,6 +177,18 @@ async def test_what_it_cannot_use_wakes_who_can(pipelined: Redis, names: list[st
         assert await told() == ["inbox"]
 
 
+async def test_who_gives_up_wakes_nobody_for_what_is_held(pipelined: Redis, names: list[str]) -> None:
+    """What a claim takes back wakes who waits for its names where they are free, and not where another has them."""
+    lock, link = MultiLock(pipelined, names), link_of(pipelined)
+    (group,) = lock._groups_on(link)
+    async with Lock(pipelined, names[0]), overheard(pipelined, *names) as told:
+        for name in names:
+            await pipelined.zadd(f"arp:{{{name}}}:waiters", {name: 1, "inbox": 2})
+        assert await group.free(link, "token", 5, "inbox") == 0
+        assert sorted(await told()) == sorted(names[1:])
+        assert [await pipelined.exists(f"arp:{{{name}}}:waiters") for name in names] == [1, 0, 0]
+
+
 async def test_a_part_of_it_is_given_up_when_another_is_taken(pipelined: Redis, names: list[str]) -> None:
     """A token that asks again, and has lost a name meanwhile, keeps none of the others."""
     lock, link = MultiLock(pipelined, names, lease=60), link_of(pipelined)
