@@ -129,7 +129,7 @@ class Barrier:
         Raises:
             LockTimeoutError: They were not all here in that time, and the barrier is broken.
             BarrierBrokenError: Another party timed out or died, or somebody broke or reset the barrier.
-            redis.exceptions.RedisError: Redis failed; the barrier is broken when the lease has run out.
+            redis.exceptions.RedisError: Redis failed; this party leaves, or counts as dead when its lease has run out.
         """
         limit = self._timeout if timeout is None else timeout_seconds(timeout)
         link, token = link_of(self._redis), next_token()

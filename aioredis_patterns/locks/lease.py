@@ -125,6 +125,7 @@ class Lease:
         "_loss",
         "_open",
         "_renewals",
+        "_restarted",
         "_returned",
         "_since",
         "_task",
@@ -147,7 +148,7 @@ class Lease:
         self._give_back = give_back
         self._link = link
         self._renewals = renewals = link.companion(Renewals)
-        self._since = sent
+        self._since = self._restarted = sent
         self._ends = _NEVER if terms.max_hold is None else sent + terms.max_hold
         self._open = True  # it counts as held; false as soon as its release begins
         self._returned = False
@@ -197,17 +198,15 @@ class Lease:
         self.lease_ms = wanted_ms
         sent = monotonic()
         length_ms = max(self._allowed_ms(sent), 1)
-        # A shorter one counts at once: its answer may be lost.
-        self.valid_until = min(self.valid_until, sent + self._terms.certain(length_ms))
+        if sent + self._terms.certain(length_ms) < self.valid_until:
+            self._restart(sent, length_ms)  # a shorter one counts at once: its answer may be lost
         (answer,) = await self.renewal(self.redis, self.key, self.token, length_ms)
         if answer <= 0:
             self.on_lost("taken" if answer < 0 else "expired")
         elif not self._open:
             background(self._give_back(self._link, self), name="redis lock extended too late")
         self._check()
-        self._renewals.discard(self)
-        self._set_validity(sent, length_ms)
-        self._renewals.add(self)
+        self._restart(sent, length_ms)
 
     async def release(self) -> bool:
         """Give the lock back and wake who has waited longest; whether it was still held.
@@ -301,7 +300,7 @@ class Lease:
 
     def on_renewed(self, sent: float, lease_ms: int) -> bool:
         """It was renewed in the background; whether it is still wanted."""
-        if self._open:
+        if self._open and sent >= self._restarted:
             self._set_validity(sent, lease_ms)
         return self._open
 
@@ -322,6 +321,13 @@ class Lease:
 
     def _allowed_ms(self, now: float) -> int:
         return self.lease_ms if self._ends is _NEVER else min(self.lease_ms, max(int((self._ends - now) * 1000), 0))
+
+    def _restart(self, sent: float, lease_ms: int) -> None:
+        """Count from a request of the holder's own; what was asked before it says nothing any more."""
+        self._renewals.discard(self)
+        self._restarted = sent
+        self._set_validity(sent, lease_ms)
+        self._renewals.add(self)
 
     def _set_validity(self, sent: float, lease_ms: int) -> None:
         lease = self._terms.certain(lease_ms)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import random
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from aioredis_patterns.locks import Lease, Lock
 from aioredis_patterns.locks._waiting import Waiter, Waiting
 from aioredis_patterns.locks.owner import next_token
 from tests.locks.ghosts import SECOND, overheard, times_in
+from tests.support.faults import FaultProxy
 from tests.support.waiting import eventually
 
 
@@ -170,6 +172,24 @@ async def test_extend_renews_now_and_from_now_on(pipelined: Redis, name: str) ->
     assert 29 < lease.valid_for <= 30
     assert 29 < (await Lock(pipelined, name).owner()).valid_for <= 30
     await lease.release()
+
+
+async def test_a_shorter_lease_counts_though_its_answer_is_lost(own_server: EmbeddedServer, name: str) -> None:
+    """From the moment it is asked for, whatever an earlier renewal answers then, and it is renewed as it is."""
+    async with FaultProxy(own_server.host, own_server.port) as proxy, connect(proxy.url, deadline=0.3) as redis:
+        lease, renewal_sent = await Lock(redis, name, lease=60).acquire(), time.monotonic()
+        proxy.black_hole(requests=False)
+        extending = asyncio.create_task(lease.extend(1))
+        await asyncio.sleep(0)
+        assert lease.on_renewed(renewal_sent, 60_000)
+        assert lease.valid_for <= 1
+        with pytest.raises(RedisError):
+            await extending
+        assert lease.valid_for <= 1
+        proxy.heal()
+        await eventually(lambda: lease.held_for > 2)
+        assert not lease.lost
+        assert await lease.release()
 
 
 async def test_extend_never_takes_a_lost_lock_again(pipelined: Redis, name: str) -> None:
