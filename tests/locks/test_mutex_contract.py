@@ -336,7 +336,7 @@ async def test_a_storm_of_cancellations_leaves_nothing(redis: Redis, name: str, 
 
 async def test_scripts_may_be_flushed(redis: Redis, name: str, make: Callable[..., Any]) -> None:
     """SCRIPT FLUSH before, within and after a hold is not noticed."""
-    lock = make(redis, name, lease=0.2)
+    lock = make(redis, name, lease=0.6)
     for _ in range(3):
         await redis.script_flush()
         async with lock as lease:
