@@ -23,6 +23,7 @@ from aioredis_patterns.errors import LockError, LockLostError, LockTimeoutError
 from aioredis_patterns.events import LockAcquired, LockLost, LockReleased, LockTimedOut
 from aioredis_patterns.locks import Lease, Lock
 from aioredis_patterns.locks._waiting import Waiter, Waiting
+from aioredis_patterns.locks.lock import _UNDO
 from aioredis_patterns.locks.owner import next_token
 from tests.locks.ghosts import SECOND, overheard, times_in
 from tests.support.faults import FaultProxy
@@ -439,6 +440,44 @@ async def test_a_lock_stays_with_a_client_that_waits_longest(pipelined: Redis, u
         assert await pipelined.zcard(f"arp:{{{name}}}:waiters") == 1  # who has the lock waits no more
         assert await lease.release()
         assert await (await far).release()
+
+
+@pytest.mark.parametrize("order", [("near", "far"), ("far", "near")])
+async def test_what_was_handed_over_goes_to_who_waits_longest(
+    pipelined: Redis, url: str, name: str, order: tuple[str, ...]
+) -> None:
+    """Who got the lock by hand gives it to the next of its client or to another one, whoever has waited longer."""
+    key, line, tasks = f"arp:{{{name}}}:lock", link_of(pipelined).companion(Waiting), []
+    async with connect(url) as other:
+        held = await Lock(pipelined, name).acquire()
+        heir = asyncio.create_task(Lock(pipelined, name).acquire())
+        await enrolled(pipelined, name)
+        for who in order:
+            tasks.append(asyncio.create_task(Lock(pipelined if who == "near" else other, name).acquire()))
+            await (eventually(lambda: len(line[key]) == 2) if who == "near" else enrolled(other, name, 2))
+        assert await held.release()
+        lease = await heir
+        await eventually(lambda: line.first(key).listening)
+        for task in tasks:
+            assert not task.done()
+            assert await lease.release()
+            async with asyncio.timeout(0.4):  # it is told, and does not have to look
+                lease = await task
+        assert await lease.release()
+
+
+async def test_who_gives_up_passes_a_wake_up_on(pipelined: Redis, name: str) -> None:
+    """An acquisition that is taken back wakes the next client, unless somebody else has the lock."""
+    lock, waiters = f"arp:{{{name}}}:lock", f"arp:{{{name}}}:waiters"
+    async with overheard(pipelined, "next") as told:
+        for holder, woken in (("", ["next"]), ("token 1 owner", ["next"]), ("another 1 owner", [])):
+            await pipelined.zadd(waiters, {"inbox": 1, "next": 2})
+            if holder:
+                await pipelined.set(lock, holder, px=60_000)
+            await _UNDO(pipelined, lock, waiters, "token", "inbox")
+            assert await told() == woken
+        assert await pipelined.zrange(waiters, 0, -1) == [b"next"]
+        await pipelined.delete(lock, waiters)
 
 
 async def test_one_client_is_woken(pipelined: Redis, name: str) -> None:
