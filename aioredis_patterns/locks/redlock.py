@@ -272,9 +272,10 @@ class Redlock(Entering[Lease]):
         while True:
             if not waiter.served:
                 try:
-                    if (lease := await self._try()) is not None:
+                    lease = await self._try()
+                    waiter.failure, heard = None, monotonic()  # the frames of a failure keep the lease alive
+                    if lease is not None:
                         return lease
-                    waiter.failure, heard = None, monotonic()
                 except (RedisConnectionError, OutcomeUnknownError) as error:
                     waiter.failure = error
                     if monotonic() - heard >= deadline:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import random
 import time
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -440,6 +442,20 @@ async def test_a_server_that_was_cut_off_is_freed_when_it_is_back(
         for proxy in proxies:
             proxy.heal()
         await free_everywhere(five, name)
+
+
+async def test_a_handle_that_is_dropped_is_gone(servers: list[EmbeddedServer], name: str) -> None:
+    """What failed before it was acquired keeps no handle alive, which would be renewed until a garbage collection."""
+    async with behind_proxies(servers) as (proxies, three):
+        for proxy in proxies:
+            proxy.add(Fault("cut_after", is_evalsha))
+        gc.disable()
+        try:
+            handle = weakref.ref(await Redlock(three, name, lease=5).acquire())
+            await eventually(lambda: handle() is None, timeout=2)
+        finally:
+            gc.enable()
+        assert all(proxy.struck.total() for proxy in proxies)
 
 
 async def test_cancelled_at_any_moment_nothing_is_left(five: list[Redis], servers: list[Any], name: str) -> None:
