@@ -361,6 +361,7 @@ async def test_extending_needs_a_majority(servers: list[EmbeddedServer], five: l
         lease = await Redlock(own, name, lease=10, renew=False).acquire()
         await lease.extend(30)
         assert 29 < lease.valid_for <= 30 * 0.99 - 0.002
+        assert sorted([await redis.pttl(f"arp:{{{name}}}:redlock") for redis in five])[2] > 29_000  # on a majority
         for server in servers[:3]:
             server.pause()
         with pytest.raises(UNREACHABLE):
