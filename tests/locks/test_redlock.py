@@ -319,11 +319,13 @@ async def test_a_server_is_young_for_a_lease(servers: list[EmbeddedServer], five
         return await age() >= seconds
 
     await servers[0].kill()
-    lock = Redlock(five, name, lease=2)
-    await eventually(lambda: is_at(2))
-    with pytest.raises(UNREACHABLE, match="4 started less than a lease ago"):
+    lock = Redlock(five, name, lease=4)
+    with pytest.raises(UNREACHABLE, match="started less than a lease ago"):
         await lock.try_acquire()
-    await eventually(lambda: is_at(4))
+    await eventually(lambda: is_at(4), timeout=10)
+    with pytest.raises(UNREACHABLE, match="started less than a lease ago"):
+        await lock.try_acquire()
+    await eventually(lambda: is_at(6), timeout=10)
     assert await (await lock.acquire(timeout=5)).release()
 
 
