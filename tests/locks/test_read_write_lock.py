@@ -181,6 +181,7 @@ async def test_readers_and_writers_take_turns(pipelined: Redis, name: str) -> No
     held = await lock.write().acquire()
     tasks = await line_up(pipelined, name, lock, "wrwrr")
     await held.release()
+    assert await pipelined.zcard(f"arp:{{{name}}}:queue") == 2  # the readers were let in together
     readers = await admitted(tasks, ".x.xx")
     tasks += await line_up(pipelined, name, lock, "rr")
     for reader in readers:
