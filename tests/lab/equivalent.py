@@ -701,11 +701,5 @@ EQUIVALENT: Final[dict[str, str]] = {
     "semaphore_release: return dropped > 0 and 2 or 0": "Python reads a yes",
     "semaphore_renew: answers[at] = held and 2 or 0": "Python looks whether it is positive",
     "take: redis.call('SET', fence, string.format('%.0f', number), 'PX', 86400001)": "a millisecond more than a day",
-    "wake: for _ = 2, 100 do": (
-        "how many of the dead one call passes over is a measure against long scripts, and not a promise"
-    ),
-    "wake: for _ = 1, 101 do": (
-        "how many of the dead one call passes over is a measure against long scripts, and not a promise"
-    ),
 }
 """By `<script>: <the mutant's line>`."""
