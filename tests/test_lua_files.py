@@ -58,6 +58,7 @@ LASTING = {
     "feature_flags_write": "flags and the log of their changes last; the log keeps the last of them",
     "feature_flags_grant": "a grant lasts as long as its flag; the log of changes keeps the last of them",
     "take": "INCR leaves the expiry of a counter that is there, and one that was not is then SET with its own",
+    "sliding_log_cancel": "the log that is left has the expiry of a hit that was later than all of its own",
 }
 """Files in which a key may be written without an expiry, each with its reason."""
 

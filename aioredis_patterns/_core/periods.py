@@ -31,6 +31,7 @@ class Calendar:
         week_start: The first day of a week, 0 for Monday to 6 for Sunday.
 
     Raises:
+        TypeError: A time zone that is neither a name nor a tzinfo.
         ValueError: No such period; no such day; no such time zone, or no data of it on this machine.
     """
 
@@ -43,7 +44,7 @@ class Calendar:
             raise ValueError(f"week_start must be from 0 for Monday to 6 for Sunday, not {week_start!r:.80}")
         self._per = per
         self._week_start = week_start
-        self._zone = _zone(tz) if isinstance(tz, str) else tz
+        self._zone = _zone(tz)
 
     def containing(self, now_us: int) -> Period:
         """The period that a moment belongs to."""
@@ -74,10 +75,14 @@ class Calendar:
         return round(datetime(day.year, day.month, day.day, tzinfo=self._zone).timestamp()) * _SECOND
 
 
-def _zone(name: str) -> tzinfo:
-    if name == "UTC":  # it needs no data
+def _zone(tz: str | tzinfo) -> tzinfo:
+    if isinstance(tz, tzinfo):
+        return tz
+    if not isinstance(tz, str):
+        raise TypeError(f"a time zone must be a name such as 'Europe/Berlin' or a tzinfo, not {tz!r:.80}")
+    if tz == "UTC":  # it needs no data
         return UTC
     try:
-        return ZoneInfo(name)
+        return ZoneInfo(tz)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"no time zone {name!r:.80}; the package tzdata has them all") from None
+        raise ValueError(f"no time zone {tz!r:.80}; the package tzdata has them all") from None

@@ -109,11 +109,10 @@ class Renewals:
         if hold.due < self._wakes:
             self._wake_at(hold.due)
 
-    def discard(self, hold: Hold) -> None:
-        """Keep it alive no longer; a renewal under way is without consequence."""
+    def discard(self, hold: Hold) -> bool:
+        """Keep it alive no longer, and say whether it was; a renewal under way is without consequence."""
         queue = self._queues.get(hold.patience)
-        if queue is not None:
-            queue.pop(hold.token, None)
+        return queue is not None and queue.pop(hold.token, None) is not None
 
     def _wake_at(self, when: float) -> None:
         if self._timer is not None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, final
 
 from anyio import CancelScope
 
-__all__ = ("BackgroundTasks", "background", "shielded")
+__all__ = ("BackgroundTasks", "background", "is_interruption", "shielded")
 
 T = TypeVar("T")
 
@@ -53,6 +53,17 @@ async def shielded(awaitable: Awaitable[T], timeout: float) -> T:
 async def _bounded(awaitable: Awaitable[T], timeout: float) -> T:
     async with asyncio.timeout(timeout):
         return await awaitable
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether what ended a block came from outside: its task is cancelled, its generator closed, or a person wants it.
+
+    A `CancelledError` alone does not say so: who awaits a task that another has cancelled gets one too.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, (GeneratorExit, KeyboardInterrupt))
 
 
 @final

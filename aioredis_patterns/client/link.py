@@ -116,7 +116,7 @@ class Link:
         self._subscriptions: Subscriptions | None = None
         self._blocking: BlockingReads | None = None
         self._tracking: Tracking | None = None
-        self._closings = 0
+        self.closings = 0  # how often it was closed: what is repeated behind the scenes ends with that
         self.companions: dict[Callable[[], Any], Any] = {}
 
     def companion(self, kind: Callable[[], T]) -> T:
@@ -195,7 +195,7 @@ class Link:
             redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: It was not executed, or only read.
             redis.exceptions.ResponseError: The server's last word.
         """
-        pause, closings, suspicions = 0.0, self._closings, 0
+        pause, closings, suspicions = 0.0, self.closings, 0
         while True:
             suspicions += isinstance(error, Unanswered) and error.suspect
             if suspicions == _SUSPICIONS and request.repeatable:
@@ -206,7 +206,7 @@ class Link:
                 raise verdict(error, lane, request)
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
-            if closings != self._closings:
+            if closings != self.closings:
                 raise verdict(error, lane, request)
             try:
                 return await lane.submit_whole(chunks, max(round(left, 2), SWEEP), request.decode)
@@ -227,7 +227,7 @@ class Link:
 
     async def aclose(self) -> None:
         """Close every connection; a later call opens new ones."""
-        self._closings += 1
+        self.closings += 1
         for lane in self.lanes:
             await lane.aclose()
         if self._lease_lane is not None:

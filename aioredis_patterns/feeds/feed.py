@@ -21,6 +21,7 @@ import secrets
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar, final, overload
 
+from aioredis_patterns._core.counts import check_count
 from aioredis_patterns._core.durations import ttl_ms
 from aioredis_patterns._core.keys import PREFIX, Keys, check_name, check_part
 from aioredis_patterns._core.scripts import Script
@@ -123,8 +124,8 @@ class Feed(Generic[T]):
     ) -> None:
         self.name = name
         self._redis, self._keys, self._prefix, self._source = redis, Keys(name, prefix), prefix, check_name(name)
-        self._maxlen = _within(maxlen, "maxlen", 1, _LONGEST)
-        self._fanout = _within(fanout, "fanout", 0, _MOST_TOLD)
+        self._maxlen = check_count(maxlen, "maxlen", 1, _LONGEST)
+        self._fanout = check_count(fanout, "fanout", 0, _MOST_TOLD)
         self._ttl_ms = 0 if ttl is None else ttl_ms(ttl)
         self._codec: Codec[T] = Json() if codec is None else codec
 
@@ -167,7 +168,7 @@ class Feed(Generic[T]):
             CodecError: An item does not decode.
             ValueError: It is no cursor of a feed, or no count.
         """
-        place, wanted = place_of(cursor), _within(count, "count", 1, _LARGEST_PAGE) + 1
+        place, wanted = place_of(cursor), check_count(count, "count", 1, _LARGEST_PAGE) + 1
         key = self._keys.key
         keys = key("posts"), key("posts:items"), key("inbox"), key("inbox:items"), key("state"), key("fetched")
         lost, own, brought, names = await _PAGE(self._redis, *keys, *place, wanted)
@@ -195,14 +196,16 @@ class Feed(Generic[T]):
     async def unfollow(self, other: Feed[T] | str) -> bool:
         """Have the items of another feed no more on the pages of this one; whether they were.
 
-        A call whose reply is lost is repeated, and then says that they were not.
+        It ends the following that it finds, and none that begins later, however late it is executed itself.
         """
         name, key = self._other(other), self._keys.key
-        keys = key("following"), key("fetched"), key("inbox"), key("inbox:items")
-        token = await _UNFOLLOW(self._redis, *keys, name, check_name(name))
-        if token:
+        what = key("following"), key("fetched"), key("inbox"), key("inbox:items"), name, check_name(name)
+        token = await _UNFOLLOW(self._redis, *what, "")
+        if not token:
+            return False
+        if await _UNFOLLOW(self._redis, *what, token) in (token, b""):  # else it was followed anew meanwhile
             await _LEAVE(self._redis, self._of(name).key("followers"), self.name, token)
-        return bool(token)
+        return True
 
     async def _tell(self, follower: bytes, token: bytes, member: bytes, value: bytes) -> None:
         """Bring an item to a follower; one that is none any more, for whatever reason, is told no more."""
@@ -257,11 +260,3 @@ def _us(at: datetime | None) -> int:
     if not 0 < moment < _LAST_US:
         raise ValueError(f"an item must be of the years 1970 to 2255, not of {at}")
     return moment
-
-
-def _within(number: int, what: str, least: int, most: int) -> int:
-    if type(number) is not int:
-        raise TypeError(f"{what} must be an int, not {number!r:.80}")
-    if not least <= number <= most:
-        raise ValueError(f"{what} must be {least} to {most}, not {number}")
-    return number

@@ -23,7 +23,7 @@ from aioredis_patterns.events import LockAcquired, LockTimedOut, emit
 from aioredis_patterns.locks._waiting import Waiter, Waiting
 from aioredis_patterns.locks.lease import Terms, quietly
 
-__all__ = ("Claim", "RECHECK", "SOON", "give_back", "pause")
+__all__ = ("Claim", "RECHECK", "SOON", "give_back", "insist", "patience", "pause")
 
 RECHECK: Final = 1.0
 """Seconds after which a waiter looks for itself, in case that what should have woken it was lost."""
@@ -79,7 +79,7 @@ class Claim(ABC):
         """
         deadline, granted = self.link.deadline, None
         if self._line not in self.link.companion(Waiting):
-            granted = await self.once(min(limit, deadline) if limit else deadline)
+            granted = await self.once(patience(limit, deadline))
         if granted is None and limit != 0:
             granted = await self._wait(limit)
         if granted is None:
@@ -139,11 +139,11 @@ class Claim(ABC):
                     return sent, answer
             left = round(give_up - monotonic(), 2)
             if left < SOON:
-                raise OutcomeUnknownError(self._terms.pattern, "no answer came within the deadline and a lease")
+                raise OutcomeUnknownError(self._terms.pattern, "no answer came in time")
 
     def _take_back(self, inbox: str) -> None:
         """Undo it in the background, for as long as what it may have left would live."""
-        undone = _insist(partial(self._undo, inbox), max(self.link.deadline, self._terms.lease_ms / 1000))
+        undone = insist(self.link, partial(self._undo, inbox), max(self.link.deadline, self._terms.lease_ms / 1000))
         background(quietly(undone), name="redis claim undone")
 
     def _timed_out(self, limit: float) -> LockTimeoutError:
@@ -157,27 +157,33 @@ async def give_back(link: Link, free: Callable[[float | None], Awaitable[object]
 
     When its answer is lost, or its caller is cancelled, it is asked again: what is gone then, the first call has freed.
     """
+    give_up = monotonic() + link.deadline
     try:
         try:
             return bool(await free(None))
         except OutcomeUnknownError:
-            await _insist(free, link.deadline)
+            await insist(link, free, give_up - monotonic())
             return True
     except asyncio.CancelledError:
-        await quietly(shielded(_insist(free, link.deadline), link.deadline + SOON))
+        await quietly(shielded(insist(link, free, link.deadline), link.deadline + SOON))
         raise
 
 
-async def _insist(call: Callable[[float], Awaitable[object]], seconds: float) -> None:
-    """Make a call that takes a deadline again and again until it is answered."""
-    give_up = monotonic() + seconds
-    while (left := round(give_up - monotonic(), 2)) >= SOON:
+async def insist(link: Link, call: Callable[[float], Awaitable[object]], seconds: float) -> None:
+    """Make a call that takes a deadline again and again until it is answered, or the client is closed."""
+    give_up, closings = monotonic() + seconds, link.closings
+    while (left := round(give_up - monotonic(), 2)) >= SOON and link.closings == closings:
         try:
             await call(left)
         except OutcomeUnknownError:
             continue
         return
-    raise OutcomeUnknownError("release", f"no answer came within {seconds:g} s")
+    raise OutcomeUnknownError("release", "no answer came in time")
+
+
+def patience(limit: float | None, deadline: float) -> float:
+    """Seconds that the first question of somebody may take who waits so long; one try has the client's deadline."""
+    return max(min(limit, deadline), SOON) if limit else deadline
 
 
 def pause(left_ms: float) -> float:

@@ -32,6 +32,7 @@ class Waiter:
         "first",
         "gone",
         "granted",
+        "inherits",
         "lease_ms",
         "listening",
         "owner",
@@ -45,6 +46,7 @@ class Waiter:
         self.bell = Bell()
         self.first = False  # it is its turn to ask the server
         self.listening = False  # the server can wake it
+        self.inherits = True  # another task of this client may give it the lock
         self.served = False  # another task of this client holds the lock, and gives it to this one
         self.granted: tuple[float, int] | None = None  # when that was asked for, and the fence
         self.failure: Exception | None = None

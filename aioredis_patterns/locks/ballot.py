@@ -62,12 +62,9 @@ class Ballot(Generic[T]):
         """Put another question to a server that has answered."""
         self._tasks[number] = background(_outcome(call), name="redis server asked again")
 
-    async def withdraw(self, number: int) -> None:
-        """Wait no more for one server: what is not sent yet is not sent any more."""
-        task = self._tasks[number]
-        if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
+    def withdraw(self, number: int) -> None:
+        """Wait no more for one server: nothing that was asked of it is sent again."""
+        self._tasks[number].cancel()
 
 
 async def _outcome(call: Awaitable[T]) -> T | Exception:

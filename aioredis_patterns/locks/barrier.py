@@ -25,11 +25,11 @@ from aioredis_patterns._core.durations import lease_ms, timeout_seconds, ttl_ms
 from aioredis_patterns._core.keys import PREFIX, Keys
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.stored import Stored
-from aioredis_patterns._core.tasks import background
+from aioredis_patterns._core.tasks import background, shielded
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.link import Link
 from aioredis_patterns.errors import BarrierBrokenError, LockTimeoutError
-from aioredis_patterns.locks._claim import pause
+from aioredis_patterns.locks._claim import SOON, pause
 from aioredis_patterns.locks.lease import quietly
 from aioredis_patterns.locks.owner import next_token
 from aioredis_patterns.types import AnyRedis, Seconds
@@ -129,7 +129,7 @@ class Barrier:
         Raises:
             LockTimeoutError: They were not all here in that time, and the barrier is broken.
             BarrierBrokenError: Another party timed out or died, or somebody broke or reset the barrier.
-            redis.exceptions.RedisError: Redis failed; the barrier is broken when the lease has run out.
+            redis.exceptions.RedisError: Redis failed; this party leaves, or counts as dead when its lease has run out.
         """
         limit = self._timeout if timeout is None else timeout_seconds(timeout)
         link, token = link_of(self._redis), next_token()
@@ -139,7 +139,7 @@ class Barrier:
                 return await self._wait(link, token)
         except BaseException as error:
             if isinstance(error, TimeoutError) and timer.expired():
-                return await self._time_out(link, token, limit or 0.0)
+                return await shielded(self._time_out(link, token, limit or 0.0), link.deadline + SOON)
             if not isinstance(error, BarrierBrokenError):
                 deadline = max(link.deadline, self._lease_ms / 1000)
                 leaving = _LEAVE(link, *self._keys, token, "", self._ttl_ms, deadline=deadline)

@@ -92,7 +92,7 @@ class FenceGuard:
             OutcomeUnknownError: The reply was lost; the write may have been executed, once.
             redis.exceptions.ResponseError: The script failed.
         """
-        link, guarded = link_of(self._redis), self._checked(fence, script, keys)
+        link, guarded = link_of(self._redis), self._checked(fence, script, keys, args)
         try:
             return await guarded(link, self._key, *keys, fence, self._ttl_ms, *args)
         except ResponseError as error:
@@ -101,15 +101,17 @@ class FenceGuard:
             newest = str(error).removeprefix(_REFUSED)
             raise LockLostError(self.name, f"fence {fence} is older than {newest}") from None
 
-    def _checked(self, fence: int, script: str, keys: Sequence[str]) -> Script:
+    def _checked(self, fence: int, script: str, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Script:
         if isinstance(fence, bool) or not isinstance(fence, int):
             raise TypeError(f"fence must be an int, not {fence!r:.80}")
         if not 0 < fence < _MOST:
             raise ValueError(f"fence must be positive and less than 2**53, not {fence}")
         if not isinstance(script, str):
             raise TypeError(f"script must be a str, not {script!r:.80}")
-        if isinstance(keys, str | bytes):
-            raise TypeError("keys must be a sequence of keys, not one")
+        if isinstance(keys, str | bytes) or not all(isinstance(key, str | bytes) for key in keys):
+            raise TypeError(f"keys must be a sequence of str, not {keys!r:.80}")
+        if isinstance(args, str | bytes):
+            raise TypeError(f"args must be a sequence of arguments, not {args!r:.80}")
         if is_cluster(self._redis) and any(slot(key) != slot(self._key) for key in keys):
             tag = self._key[self._key.index("{") : self._key.index("}") + 1]
             raise ValueError(f"in a cluster every key must have the guard's hash tag {tag}")

@@ -19,7 +19,7 @@ from aioredis_patterns._core.keys import PREFIX, Keys, check_part
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.errors import LockTimeoutError
-from aioredis_patterns.locks._claim import RECHECK, pause
+from aioredis_patterns.locks._claim import RECHECK, patience, pause
 from aioredis_patterns.locks.owner import next_token
 from aioredis_patterns.types import AnyRedis, KeyPart, Seconds
 
@@ -110,11 +110,12 @@ class Latch:
             redis.exceptions.RedisError: Redis failed.
         """
         limit = self._timeout if timeout is None else timeout_seconds(timeout)
-        if not await self.missing():
+        link = link_of(self._redis)
+        timer = asyncio.timeout_at(None if limit is None else link.loop.time() + limit)
+        if not await _INSPECT(link, self._key, self._count, deadline=patience(limit, link.deadline)):
             return
-        timer = asyncio.timeout(limit)
         try:
-            async with timer, link_of(self._redis).subscriptions.listen(self._key) as bell:
+            async with timer, link.subscriptions.listen(self._key) as bell:
                 while await self.missing():
                     await bell.wait(pause(RECHECK * 1000))
         except TimeoutError:

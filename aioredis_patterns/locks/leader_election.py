@@ -27,7 +27,7 @@ from aioredis_patterns._core.tasks import BackgroundTasks, shielded
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.subscriptions import Bell
 from aioredis_patterns.errors import LockError, LockTimeoutError, PatternError
-from aioredis_patterns.locks.lease import Lease, quietly
+from aioredis_patterns.locks.lease import Lease, is_plain_function, quietly
 from aioredis_patterns.locks.lock import Lock
 from aioredis_patterns.locks.owner import LockOwner
 from aioredis_patterns.types import AnyRedis, Seconds
@@ -58,8 +58,8 @@ class LeaderElection:
         redis: Any asyncio client of redis-py.
         name: Of the office.
         lease: Seconds after which a leader that is gone is replaced.
-        on_elected: Called with the term when this candidate begins to lead. It must not block; what
-            it raises is logged.
+        on_elected: Called with the term when this candidate begins to lead. It must not block, and is not awaited;
+            what it raises is logged.
         on_deposed: Called with the term when it leads no more: it resigns, or could not renew in
             time. The office is free only after that.
         prefix: First part of the keys.
@@ -100,6 +100,9 @@ class LeaderElection:
         on_deposed: Callable[[int], object] | None = None,
         prefix: str = PREFIX,
     ) -> None:
+        for option, callback in (("on_elected", on_elected), ("on_deposed", on_deposed)):
+            if callback is not None and not is_plain_function(callback):
+                raise TypeError(f"{option} must be a plain function, not {callback!r:.80}")
         self.name = name
         self._redis = redis
         check_name(prefix, "prefix")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from time import monotonic
@@ -19,7 +20,7 @@ from aioredis_patterns.errors import LockLostError, PatternError
 from aioredis_patterns.events import LockLost, LockReleased, emit
 from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
-__all__ = ("GiveBack", "Lease", "OnLost", "Terms", "quietly")
+__all__ = ("GiveBack", "Lease", "OnLost", "Terms", "is_plain_function", "quietly")
 
 OnLost: TypeAlias = "Literal['cancel', 'flag'] | Callable[[Lease], object]"
 """What the loss of a lease does: cancel the task that entered it, only set `lost`, or call something."""
@@ -72,8 +73,8 @@ class Terms:
     ) -> Terms:
         """The terms as a user writes them, refused when they make no sense."""
         limit_ms = None if max_hold is None else checked_lease_ms(max_hold, "max_hold")
-        if on_lost not in ("cancel", "flag") and not callable(on_lost):
-            raise ValueError(f"on_lost must be 'cancel', 'flag' or a function, not {on_lost!r}")
+        if on_lost not in ("cancel", "flag") and not is_plain_function(on_lost):
+            raise ValueError(f"on_lost must be 'cancel', 'flag' or a plain function, not {on_lost!r}")
         lease_ms = min(checked_lease_ms(lease), limit_ms or checked_lease_ms(lease))
         seconds = None if limit_ms is None else limit_ms / 1000
         return cls(redis, name, pattern, key, lease_ms, renew, seconds, on_lost, on_event, renewal)
@@ -124,6 +125,7 @@ class Lease:
         "_loss",
         "_open",
         "_renewals",
+        "_restarted",
         "_returned",
         "_since",
         "_task",
@@ -146,7 +148,7 @@ class Lease:
         self._give_back = give_back
         self._link = link
         self._renewals = renewals = link.companion(Renewals)
-        self._since = sent
+        self._since = self._restarted = sent
         self._ends = _NEVER if terms.max_hold is None else sent + terms.max_hold
         self._open = True  # it counts as held; false as soon as its release begins
         self._returned = False
@@ -196,17 +198,15 @@ class Lease:
         self.lease_ms = wanted_ms
         sent = monotonic()
         length_ms = max(self._allowed_ms(sent), 1)
-        # A shorter one counts at once: its answer may be lost.
-        self.valid_until = min(self.valid_until, sent + self._terms.certain(length_ms))
+        if sent + self._terms.certain(length_ms) < self.valid_until:
+            self._restart(sent, length_ms)  # a shorter one counts at once: its answer may be lost
         (answer,) = await self.renewal(self.redis, self.key, self.token, length_ms)
         if answer <= 0:
             self.on_lost("taken" if answer < 0 else "expired")
         elif not self._open:
             background(self._give_back(self._link, self), name="redis lock extended too late")
         self._check()
-        self._renewals.discard(self)
-        self._set_validity(sent, length_ms)
-        self._renewals.add(self)
+        self._restart(sent, length_ms)
 
     async def release(self) -> bool:
         """Give the lock back and wake who has waited longest; whether it was still held.
@@ -300,7 +300,7 @@ class Lease:
 
     def on_renewed(self, sent: float, lease_ms: int) -> bool:
         """It was renewed in the background; whether it is still wanted."""
-        if self._open:
+        if self._open and sent >= self._restarted:
             self._set_validity(sent, lease_ms)
         return self._open
 
@@ -322,6 +322,13 @@ class Lease:
     def _allowed_ms(self, now: float) -> int:
         return self.lease_ms if self._ends is _NEVER else min(self.lease_ms, max(int((self._ends - now) * 1000), 0))
 
+    def _restart(self, sent: float, lease_ms: int) -> None:
+        """Count from a request of the holder's own; what was asked before it says nothing any more."""
+        self._renewals.discard(self)
+        self._restarted = sent
+        self._set_validity(sent, lease_ms)
+        self._renewals.add(self)
+
     def _set_validity(self, sent: float, lease_ms: int) -> None:
         lease = self._terms.certain(lease_ms)
         self.valid_until = valid_until = sent + lease
@@ -337,6 +344,11 @@ class Lease:
             emit(terms.on_event, LockReleased(pattern=terms.pattern, held=self.held_for))
         else:
             emit(terms.on_event, LockLost(pattern=terms.pattern, reason=self._loss, held=self.held_for))
+
+
+def is_plain_function(callback: object) -> bool:
+    """Whether it may be called back: nobody would await what a coroutine function gives."""
+    return callable(callback) and not inspect.iscoroutinefunction(callback)
 
 
 async def quietly(work: Awaitable[object]) -> None:

@@ -14,7 +14,7 @@ as the lease or the wait, the fence counter for a day.
 from __future__ import annotations
 
 import asyncio
-import random
+from functools import partial
 from time import monotonic
 from typing import Final, final
 
@@ -28,6 +28,7 @@ from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.link import Link
 from aioredis_patterns.errors import LockLostError, LockTimeoutError, OutcomeUnknownError
 from aioredis_patterns.events import LockAcquired, LockTimedOut, emit
+from aioredis_patterns.locks._claim import RECHECK, SOON, insist, patience, pause
 from aioredis_patterns.locks._waiting import Waiter, Waiting
 from aioredis_patterns.locks.entering import Entering
 from aioredis_patterns.locks.lease import Lease, OnLost, Terms, quietly
@@ -46,12 +47,6 @@ _UNDO: Final = Script(__package__, "lock_undo", keys=2, fragments=("held", "wake
 RENEW: Final = Script(__package__, "lock_renew", fragments=("held",), repeatable=True, lease=True)
 _BREAK: Final = Script(__package__, "lock_break", keys=2, fragments=("wake",), lease=True)
 INSPECT: Final = Script(__package__, "lock_inspect", repeatable=True, lease=True)
-
-_RECHECK: Final = 1.0
-"""Seconds after which a waiter looks for itself, in case that what should have woken it was lost."""
-
-_SOON: Final = 0.02
-"""Seconds, below which there is no time left to ask again."""
 
 _UNKNOWN: Final = 0
 """The place of an answer that did not come; no answer is 0."""
@@ -81,8 +76,8 @@ class Lock(Entering[Lease]):
         on_missing_replicas: What happens when fewer have it. "fail": it is given back, and `LockError` raised. "warn":
             a line in the log. "ignore": nothing.
         on_lost: What happens when a lease is lost. "cancel": the task that entered it is cancelled, and
-            `LockLostError` raised at the exit. "flag": nothing but `lease.lost`. A function: it is called with the
-            lease, and `LockLostError` raised at the exit.
+            `LockLostError` raised at the exit. "flag": nothing but `lease.lost`. A plain function: it is called with
+            the lease, and `LockLostError` raised at the exit.
         on_event: Told of what happens, see `aioredis_patterns.events`.
         prefix: First part of the keys.
 
@@ -148,7 +143,7 @@ class Lock(Entering[Lease]):
         link = link_of(self._terms.redis)
         lease = None
         if self._key not in link.companion(Waiting):
-            lease = await self._try(link, link.deadline if not limit else min(limit, link.deadline))
+            lease = await self._try(link, patience(limit, link.deadline))
         if lease is None and limit != 0:
             lease = await self._wait(link, started, limit)
         if lease is None:
@@ -210,7 +205,7 @@ class Lock(Entering[Lease]):
         a new lease, so the validity counts from the request that was answered. With a `place` (inbox and microseconds
         waited) the client is woken when the lock becomes free.
         """
-        while (left := round(give_up - monotonic(), 2)) >= _SOON:
+        while (left := round(give_up - monotonic(), 2)) >= SOON:
             sent = monotonic()
             try:
                 answer: int = await self._acquire(
@@ -221,7 +216,7 @@ class Lock(Entering[Lease]):
                 continue
             if answer <= 0 or not self._is_late(sent):
                 return sent, answer
-        raise OutcomeUnknownError(_ACQUIRE.name, f"no answer came within {link.deadline:g} s and a lease")
+        raise OutcomeUnknownError(_ACQUIRE.name, "no answer came in time")
 
     def _is_late(self, sent: float) -> bool:
         return monotonic() >= sent + self._terms.lease_ms / 1000
@@ -235,6 +230,7 @@ class Lock(Entering[Lease]):
         """Stand in the line of this client, and leave it with the lock or without anything."""
         waiting, key = link.companion(Waiting), self._key
         waiter = Waiter(next_token(), describe_owner(link.loop), self._terms.lease_ms, started)
+        waiter.inherits = self._acquire is _ACQUIRE  # its replicas learn of it by its own question alone
         waiting.join(key, waiter)
         timer = asyncio.timeout(None if limit is None else started + limit - monotonic())
         try:
@@ -261,7 +257,7 @@ class Lock(Entering[Lease]):
         async with link.subscriptions.listen(inbox, self._key, waiter.bell):
             waiter.listening = True
             while True:
-                pause = _RECHECK
+                left_ms = RECHECK * 1000
                 if (granted := waiter.take_granted()) is not None:
                     return granted
                 if not waiter.served:
@@ -270,8 +266,8 @@ class Lock(Entering[Lease]):
                     )
                     if answer > 0:
                         return sent, answer
-                    pause = -answer / 1000
-                await waiter.bell.wait(min(pause, _RECHECK * random.uniform(0.5, 1)))  # noqa: S311
+                    left_ms = -answer
+                await waiter.bell.wait(pause(left_ms))
                 waiter.check()
                 waiter.served = False
 
@@ -285,22 +281,24 @@ class Lock(Entering[Lease]):
     async def _give_back(self, link: Link, lease: Lease) -> bool:
         """Free the lock, or give it to the next task of this client; whether it was still held."""
         cooldown = self._cooldown(lease) if self._min_hold_ms else ()
+        give_up = monotonic() + link.deadline
         try:
             try:
                 if self._key in link.companion(Waiting):
                     return await self._pass_on(link, lease.token, cooldown)
                 return bool(await _RELEASE(link, self._key, self._waiters, lease.token, *cooldown))
             except OutcomeUnknownError:
-                return await self._free_again(link, lease.token, cooldown)
+                return await self._free_again(link, lease.token, cooldown, give_up - monotonic())
         except asyncio.CancelledError:
             # The request may not have left. Asking twice does no harm.
-            await quietly(shielded(self._free_again(link, lease.token, cooldown), link.deadline + _SOON))
+            freed = self._free_again(link, lease.token, cooldown, link.deadline)
+            await quietly(shielded(freed, link.deadline + SOON))
             raise
 
     async def _pass_on(self, link: Link, token: str, cooldown: tuple[int, ...]) -> bool:
         """Free the lock while tasks of this client wait for it."""
         heir = link.companion(Waiting).first(self._key)
-        if not cooldown and self._acquire is _ACQUIRE:
+        if heir.inherits and not cooldown:
             return await self._hand_over(link, token, heir)
         heir.ask()
         return bool(await _RELEASE(link, self._key, self._waiters, token, *cooldown))
@@ -310,16 +308,11 @@ class Lock(Entering[Lease]):
         left_ms = self._min_hold_ms - int(lease.held_for * 1000)
         return (left_ms,) if left_ms > 0 else ()
 
-    async def _free_again(self, link: Link, token: str, cooldown: tuple[int, ...]) -> bool:
+    async def _free_again(self, link: Link, token: str, cooldown: tuple[int, ...], seconds: float) -> bool:
         """Free the lock when an answer to the same request did not come: if it is gone now, that one has freed it."""
-        give_up = monotonic() + link.deadline
-        while (left := round(give_up - monotonic(), 2)) >= _SOON:
-            try:
-                await _RELEASE(link, self._key, self._waiters, token, *cooldown, deadline=left)
-            except OutcomeUnknownError:
-                continue
-            return True
-        raise OutcomeUnknownError(_RELEASE.name, f"no answer came within {link.deadline:g} s")
+        free = partial(_RELEASE, link, self._key, self._waiters, token, *cooldown)
+        await insist(link, lambda deadline: free(deadline=deadline), seconds)
+        return True
 
     async def _hand_over(self, link: Link, token: str, heir: Waiter) -> bool:
         sent, inbox = monotonic(), link.subscriptions.inbox if heir.listening else ""

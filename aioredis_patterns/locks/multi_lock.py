@@ -118,6 +118,7 @@ class MultiLock(Entering[Lease]):
 
         Raises:
             LockTimeoutError: Others held some of them all the time.
+            LockLostError: In a cluster, what was taken first was taken away while the rest was waited for.
             OutcomeUnknownError, redis.exceptions.RedisError: Redis failed; nothing is held.
         """
         limit = self._timeout if timeout is None else timeout_seconds(timeout)

@@ -34,6 +34,7 @@ from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.link import Link
 from aioredis_patterns.errors import LockTimeoutError, OutcomeUnknownError
 from aioredis_patterns.events import LockAcquired, LockTimedOut, emit
+from aioredis_patterns.locks._claim import RECHECK, SOON
 from aioredis_patterns.locks._waiting import Waiter, Waiting
 from aioredis_patterns.locks.ballot import Ballot
 from aioredis_patterns.locks.entering import Entering
@@ -43,11 +44,11 @@ from aioredis_patterns.types import AnyRedis, EventHook, Seconds
 
 __all__ = ("Redlock",)
 
-_ACQUIRE: Final = Script(__package__, "redlock_acquire", keys=2, fragments=("clock", "held", "run"), lease=True)
-_CONFIRM: Final = Script(__package__, "redlock_confirm", keys=2, fragments=("held", "run"), repeatable=True, lease=True)
-_RENEW: Final = Script(__package__, "redlock_renew", fragments=("held",), repeatable=True, lease=True)
+_ACQUIRE: Final = Script(__package__, "redlock_acquire", keys=2, fragments=("clock", "run"), lease=True)
+_CONFIRM: Final = Script(__package__, "redlock_confirm", keys=2, fragments=("run",), repeatable=True, lease=True)
+_RENEW: Final = Script(__package__, "redlock_renew", repeatable=True, lease=True)
 _MEND: Final = Script(__package__, "redlock_mend", keys=2, fragments=("run",), lease=True)
-_RELEASE: Final = Script(__package__, "redlock_release", fragments=("held",), lease=True)
+_RELEASE: Final = Script(__package__, "redlock_release", lease=True)
 
 _SHORTEST: Final = 10
 """Milliseconds; less than that is gone before a majority has answered."""
@@ -59,9 +60,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
 
 _TURNS: Final = 16
 """How often tasks of one client may follow one another before those of others get a chance."""
-
-_RECHECK: Final = 1.0
-_SOON: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ class Redlock(Entering[Lease]):
         if terms.lease_ms < _SHORTEST:
             raise ValueError(f"lease must be {_SHORTEST / 1000} s at least on several servers, not {lease!r}")
         self._terms = replace(terms, drifts=True)
-        self._patience = max(terms.lease_ms / 1000 * _PATIENCE, _SOON)
+        self._patience = max(terms.lease_ms / 1000 * _PATIENCE, SOON)
         self._held: _Holding | None = None
         self._turns = 0
 
@@ -274,14 +272,15 @@ class Redlock(Entering[Lease]):
         while True:
             if not waiter.served:
                 try:
-                    if (lease := await self._try()) is not None:
+                    lease = await self._try()
+                    waiter.failure, heard = None, monotonic()  # the frames of a failure keep the lease alive
+                    if lease is not None:
                         return lease
-                    waiter.failure, heard = None, monotonic()
                 except (RedisConnectionError, OutcomeUnknownError) as error:
                     waiter.failure = error
                     if monotonic() - heard >= deadline:
                         raise
-            await waiter.bell.wait(_RECHECK if waiter.served else pause * random.uniform(0.5, 1))  # noqa: S311
+            await waiter.bell.wait(RECHECK if waiter.served else pause * random.uniform(0.5, 1))  # noqa: S311
             waiter.served, pause = False, min(pause * 2, _LONGEST_PAUSE)
 
     def _timed_out(self, started: float, limit: float) -> LockTimeoutError:
@@ -329,7 +328,7 @@ class Redlock(Entering[Lease]):
             self._held = None
         may_fail = len(self._servers) - self._quorum
         try:
-            await shielded(ballot.settle(self._is_freed, link.deadline), link.deadline + _RECHECK)
+            await shielded(ballot.settle(self._is_freed, link.deadline), link.deadline + RECHECK)
         finally:
             self._let_ask(link.companion(Waiting))
         votes = list(ballot.answers.values())
@@ -359,10 +358,10 @@ class Redlock(Entering[Lease]):
     async def _free_at(self, link: Link, number: int, token: str, asked: Ballot[Any] | None) -> int:
         """Free one server, after what was asked of it before: 1 when the token had the lock there."""
         if asked is not None:
-            await asked.withdraw(number)
-        give_up = monotonic() + max(link.deadline, self._terms.lease_ms / 1000)
+            asked.withdraw(number)
+        give_up, closings = monotonic() + max(link.deadline, self._terms.lease_ms / 1000), link.closings
         unknown = 0
-        while (left := round(give_up - monotonic(), 2)) >= _SOON:
+        while (left := round(give_up - monotonic(), 2)) >= SOON and link.closings == closings:
             try:
                 freed: int = await _RELEASE(link, self._key, token, deadline=left)
             except OutcomeUnknownError:

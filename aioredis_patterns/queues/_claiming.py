@@ -80,16 +80,20 @@ class Claiming(Generic[T]):
 
     async def _ask(self, link: Link, count: int, inbox: str) -> tuple[list[Delivery[T]], float]:
         """Messages, and the seconds after which to ask again. A call that is cancelled leaves no message leased."""
-        place, token, sent = self._place, secrets.token_hex(8), monotonic()
+        place = self._place
         keys = (place.ready, place.delayed, place.leased, place.dead, place.messages, place.index, place.waiters)
         terms = (place.visibility_ms, place.max_deliveries, place.order)
-        try:
-            due_ms, *parts = await _CLAIM(link, *keys, token, count, *terms, inbox)
-            return await self._read(token, parts, sent), self._pause(due_ms)
-        except BaseException:
-            tokens = [f"{token}:{number}" for number in range(1, count + 1)]
-            background(quietly(hand_back(place, link, *tokens)), "a claim is handed back")
-            raise
+        while True:
+            token, sent = secrets.token_hex(8), monotonic()
+            try:
+                due_ms, *parts = await _CLAIM(link, *keys, token, count, *terms, inbox)
+                found = await self._read(token, parts, sent)
+            except BaseException:
+                tokens = [f"{token}:{number}" for number in range(1, count + 1)]
+                background(quietly(hand_back(place, link, *tokens)), "a claim is handed back")
+                raise
+            if found or not parts:  # else none of them could be read, and others may be there
+                return found, self._pause(due_ms)
 
     def _pause(self, due_ms: int) -> float:
         soon = self._recheck * random.uniform(0.5, 1)  # noqa: S311

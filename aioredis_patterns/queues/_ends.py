@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, final
 
+from aioredis_patterns._core.counts import check_count
 from aioredis_patterns._core.durations import timeout_seconds
 from aioredis_patterns._core.keys import Keys, slot
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns._core.tasks import background
+from aioredis_patterns._core.tasks import background, shielded
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.cluster import ClusterLink
 from aioredis_patterns.client.link import Link
 from aioredis_patterns.client.subscriptions import Bell
 from aioredis_patterns.codecs import Json
+from aioredis_patterns.errors import CodecError
 from aioredis_patterns.types import AnyRedis, Codec, Seconds
 
 from ._waiting import Waiting
@@ -63,12 +65,10 @@ class Ends(Generic[T]):
         when_full: WhenFull,
         codec: Codec[Any] | None,
     ) -> None:
-        if maxlen is not None and maxlen < 1:
-            raise ValueError(f"maxlen must be at least 1, not {maxlen!r}")
         if when_full not in ("drop", "refuse"):
             raise ValueError(f"when_full must be 'drop' or 'refuse', not {when_full!r}")
         self._redis, self._key, self._waiters = redis, keys.key(part), keys.key(f"{part}-waiters")
-        self._most, self._full = maxlen or 0, when_full
+        self._most, self._full = 0 if maxlen is None else check_count(maxlen, "maxlen"), when_full
         self._codec: Codec[T] = Json() if codec is None else codec
 
     async def push(self, side: Side, items: tuple[T, ...]) -> bool:
@@ -81,9 +81,8 @@ class Ends(Generic[T]):
 
     async def pop(self, side: Side, count: int) -> list[T]:
         """Take items, the outermost first."""
-        if not 1 <= count <= _MOST_AT_ONCE:
-            raise ValueError(f"count must be from 1 to {_MOST_AT_ONCE}, not {count!r}")
-        return [self._codec.decode(item) for item in await _POP(self._redis, self._key, side, count)]
+        wanted = check_count(count, "count", most=_MOST_AT_ONCE)
+        return await self._read(side, await _POP(self._redis, self._key, side, wanted))
 
     async def pop_one(self, side: Side, timeout: Seconds | None) -> T | None:
         """Take the outermost item, behind those that wait already; None when there was none in time."""
@@ -94,7 +93,8 @@ class Ends(Generic[T]):
         timer = asyncio.timeout(limit)
         try:
             async with timer:
-                return self._codec.decode(await self._wait(link_of(self._redis), side))
+                (item,) = await self._read(side, [await self._wait(link_of(self._redis), side)])
+                return item
         except TimeoutError:
             if not timer.expired():
                 raise
@@ -102,6 +102,8 @@ class Ends(Generic[T]):
 
     async def move(self, side: Side, other: Ends[T], to: Side) -> T | None:
         """Move the outermost item to an end of another list; None when there is none, or no room."""
+        if not {side, to} <= {"left", "right"}:
+            raise ValueError(f"an end is left or right, not {side!r:.80} or {to!r:.80}")
         if isinstance(link_of(self._redis), ClusterLink) and slot(self._key) != slot(other._key):
             raise ValueError("in a cluster both must be in one slot, that is of one name")
         keys = (self._key, other._key, other._waiters)
@@ -117,6 +119,15 @@ class Ends(Generic[T]):
         """How many items there are."""
         length: int = (await _PEEK(self._redis, self._key, 0))[0]
         return length
+
+    async def _read(self, side: Side, items: list[bytes]) -> list[T]:
+        """What was taken; where one item cannot be read, all are put back where they were."""
+        try:
+            return [self._codec.decode(item) for item in items]
+        except CodecError:
+            link = link_of(self._redis)
+            await shielded(_LEAVE(link, self._key, self._waiters, side, "", *reversed(items)), link.deadline)
+            raise
 
     async def _wait(self, link: Link, side: Side) -> bytes:
         """Stand in line with the other tasks of this client, and as its first in line with the other clients."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar, final
 
+from aioredis_patterns._core.counts import check_count
 from aioredis_patterns._core.durations import delay_ms
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.stored import Stored, stored_texts
@@ -88,10 +89,8 @@ class DeadLetters(Generic[T]):
             error: What the reason has in it, such as the name of an exception; empty for any.
             older_than: Seconds since the death, at least.
         """
-        if start < 0 or count < 1:
-            raise ValueError(f"start must be at least 0 and count at least 1, not {start!r} and {count!r}")
         place, letters = self._place, list[DeadLetter[T]]()
-        ids = await self._find(start, count, error, older_than)
+        ids = await self._find(check_count(start, "start", 0), check_count(count, "count"), error, older_than)
         for at in range(0, len(ids), _BATCH):
             parts = await _LIST(place.redis, place.dead, place.messages, place.index, *ids[at : at + _BATCH])
             letters += [self._read(*parts[at : at + 6]) for at in range(0, len(parts), 6)]

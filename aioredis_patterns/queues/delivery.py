@@ -16,7 +16,7 @@ from aioredis_patterns._core.durations import lease_ms as checked_lease_ms
 from aioredis_patterns._core.keys import Keys
 from aioredis_patterns._core.renewal import LossReason, Renewals
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns._core.tasks import shielded
+from aioredis_patterns._core.tasks import is_interruption, shielded
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.link import Link
 from aioredis_patterns.errors import OutcomeUnknownError, PatternError
@@ -165,14 +165,18 @@ class Delivery(Generic[T]):
         if not held:
             self.on_lost("expired")
             return False
+        renewals = link_of(self.redis).companion(Renewals)
+        kept = renewals.discard(self)  # before its patience is another, by which it is found
         self._set_validity(sent, length_ms)
+        if kept:
+            renewals.add(self)
         return True
 
     async def commit(self, keys: Sequence[str], commands: Sequence[str | bytes | int]) -> Any:
         """Execute commands and acknowledge it, in one step, for `Transaction`."""
         place = self._place
         own = (place.ready, place.delayed, place.leased, place.dead, place.messages, place.index, place.waiters)
-        what = (*keys, place.order, self.token, self.id, *commands)
+        what = (*keys, place.order, self.token, self.id, self.attempt, *commands)
         return await self.end(lambda: _COMMIT.taking(7 + len(keys))(self.redis, *own, *what))
 
     async def hand_back(self) -> bool:
@@ -201,7 +205,7 @@ class Delivery(Generic[T]):
         """Give it back for what was raised, whatever Redis says to it; the lease ends it if need be."""
         if self._ended:
             return
-        given = self._failed(error, delay) if isinstance(error, Exception) else self.hand_back()
+        given = self.hand_back() if is_interruption(error) else self._failed(error, delay)
         try:
             await shielded(given, link_of(self.redis).deadline)
         except (RedisError, PatternError, OSError, TimeoutError) as failure:
@@ -211,7 +215,7 @@ class Delivery(Generic[T]):
         """Renew the lease in the background, until it ends."""
         link_of(self.redis).companion(Renewals).add(self)
 
-    async def _failed(self, error: Exception, delay: Seconds) -> bool:
+    async def _failed(self, error: BaseException, delay: Seconds) -> bool:
         most = self._place.max_deliveries
         # Only a dead letter tells why; what is tried again is spared the formatting.
         trace = "".join(tracebacks.format_exception(error)) if self.attempt >= most else ""

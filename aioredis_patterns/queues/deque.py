@@ -19,8 +19,8 @@ class Deque(Generic[T]):
     """Items that many processes push and pop, at either end.
 
     Promise: each item is popped by one caller at most. Limit of the promise: an item whose reply is lost, or whose
-    caller is cancelled in a pop that does not wait, is gone; what must be handled belongs into a `Queue`. The items
-    have no expiry.
+    caller is cancelled in a pop that does not wait, is gone; what must be handled belongs into a `Queue`. An
+    item that the codec cannot read stays, and is a `CodecError` for who pops it. The items have no expiry.
 
     Cost: one round trip for each call, one key.
 

@@ -43,7 +43,10 @@ def unpack(record: bytes) -> Envelope:
         CodecError: It is not what `pack` made.
     """
     try:
-        _, headers, body = record.split(b"\n", 2)
-        return Envelope(json.loads(headers) if headers else {}, body)
-    except ValueError as error:
+        _, line, body = record.split(b"\n", 2)
+        headers = json.loads(line) if line else {}
+    except (ValueError, RecursionError) as error:
         raise CodecError(f"a record of a queue is damaged: {error}") from error
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise CodecError("a record of a queue is damaged: its headers are no texts by name")
+    return Envelope(headers, body)

@@ -11,6 +11,7 @@ from math import inf
 from time import monotonic
 from typing import Any, Final, Generic, NamedTuple, TypeVar, final
 
+from aioredis_patterns._core.counts import check_count
 from aioredis_patterns._core.durations import delay_ms, lease_ms, timeout_seconds, ttl_ms
 from aioredis_patterns._core.keys import Keys, check_part
 from aioredis_patterns._core.scripts import Script
@@ -28,8 +29,10 @@ __all__ = ("MessageQueue", "QueueStats", "Terms")
 
 T = TypeVar("T")
 
-_PUT: Final = Script(__package__, "queue_put", keys=6, fragments=("clock", "ready", "wake"))
-_STATS: Final = Script(__package__, "queue_stats", keys=5, fragments=("clock", "ready", "message"), repeatable=True)
+_PUT: Final = Script(__package__, "queue_put", keys=6, fragments=("clock", "ready", "message", "wake"))
+_STATS: Final = Script(
+    __package__, "queue_stats", keys=6, fragments=("clock", "ready", "message", "hold"), repeatable=True
+)
 
 _BATCH: Final = 500
 """Messages in one script call."""
@@ -122,12 +125,9 @@ class MessageQueue(Generic[T]):
         codec: Codec[Any] | None,
         prefix: str,
     ) -> None:
-        if max_deliveries < 1:
-            raise ValueError(f"max_deliveries must be at least 1, not {max_deliveries!r}")
-        if maxlen is not None and maxlen < 1:
-            raise ValueError(f"maxlen must be at least 1, not {maxlen!r}")
-        self.name, self._maxlen = name, maxlen or 0
-        self._place = Place.of(redis, Keys(name, prefix), order, lease_ms(visibility, "visibility"), max_deliveries)
+        self.name, self._maxlen = name, 0 if maxlen is None else check_count(maxlen, "maxlen")
+        most = check_count(max_deliveries, "max_deliveries")
+        self._place = Place.of(redis, Keys(name, prefix), order, lease_ms(visibility, "visibility"), most)
         self._codec: Codec[T] = Json() if codec is None else codec
         self._claiming = Claiming(self._place, self._codec)
         self.dead = DeadLetters(self._place, self._codec)  #: what is delivered no more
@@ -151,9 +151,8 @@ class MessageQueue(Generic[T]):
 
     async def claim_many(self, count: int, timeout: Seconds | None = None) -> list[Delivery[T]]:
         """Take up to so many messages in one round trip, each under a lease of its own, as `claim` does."""
-        if not 1 <= count <= _MOST_CLAIMED:
-            raise ValueError(f"count must be from 1 to {_MOST_CLAIMED}, not {count!r}")
-        return await self._claiming.claim(count, None if timeout is None else timeout_seconds(timeout))
+        wanted = check_count(count, "count", most=_MOST_CLAIMED)
+        return await self._claiming.claim(wanted, None if timeout is None else timeout_seconds(timeout))
 
     async def deliveries(self) -> AsyncIterator[Delivery[T]]:
         """Every message that comes, one after the other, for ever.
@@ -171,7 +170,7 @@ class MessageQueue(Generic[T]):
     async def stats(self) -> QueueStats:
         """How many messages there are, by state, in one round trip."""
         place = self._place
-        keys = (place.ready, place.delayed, place.leased, place.dead, place.messages)
+        keys = (place.ready, place.delayed, place.leased, place.dead, place.messages, place.index)
         ready, delayed, leased, dead, age_us = await _STATS(place.redis, *keys, place.order)
         return QueueStats(ready, delayed, leased, dead, None if age_us < 0 else age_us / 1_000_000)
 

@@ -106,8 +106,8 @@ class PriorityQueue(MessageQueue[T]):
     async def put(  # noqa: PLR0913  # what a message is, is said in one place
         self,
         payload: T,
-        *,
         priority: int = 0,
+        *,
         delay: Seconds = 0,
         dedup: KeyPart | None = None,
         dedup_for: Seconds | None = None,
@@ -152,8 +152,8 @@ class PriorityQueue(MessageQueue[T]):
     async def put_many(
         self,
         payloads: Iterable[T],
-        *,
         priority: int = 0,
+        *,
         delay: Seconds = 0,
         ttl: Seconds | None = None,
         headers: Mapping[str, str] | None = None,

@@ -25,6 +25,7 @@ from typing import Any, Final, Generic, Self, TypeVar, final
 
 from redis.exceptions import RedisError
 
+from aioredis_patterns._core.counts import check_count
 from aioredis_patterns._core.durations import lease_ms, timeout_seconds
 from aioredis_patterns._core.tasks import BackgroundTasks, background
 from aioredis_patterns.errors import PatternError
@@ -103,15 +104,13 @@ class Worker(Generic[T]):
         grace: Seconds = 30,
         around: Callable[[Any], AbstractAsyncContextManager[Any]] = nullcontext,
     ) -> None:
-        if concurrency < 1:
-            raise ValueError(f"concurrency must be at least 1, not {concurrency!r}")
         self._queue, self._handle, self._around = queue, handle, around
         self._with_delivery = _takes_delivery(handle)
         self._timeout = None if timeout is None else lease_ms(timeout, "timeout") / 1000
         self._backoff = timeout_seconds(backoff, "backoff")
         self._longest = timeout_seconds(longest_backoff, "longest_backoff")
         self._grace = timeout_seconds(grace, "grace")
-        self._free, self._room = concurrency, asyncio.Event()
+        self._free, self._room = check_count(concurrency, "concurrency"), asyncio.Event()
         self._handlers, self._claims = BackgroundTasks(), BackgroundTasks()
 
     async def run(self) -> None:
@@ -185,14 +184,13 @@ class Worker(Generic[T]):
                     self._handle(delivery.payload, delivery) if self._with_delivery else self._handle(delivery.payload)
                 )
             await delivery.done()
-        except asyncio.CancelledError as error:
+        except BaseException as error:  # whatever a handler raises, the next message is handled
+            what = "its lease was lost" if delivery.lost else repr(error)
+            _logger.warning("message %s of queue %r: %s", delivery.id, self._queue.name, what)
             if not delivery.lost:
-                await delivery.fail(error)
+                await delivery.fail(error, self._pause(delivery.attempt))
+            if not isinstance(error, Exception):
                 raise
-            _logger.warning("message %s of queue %r: its lease was lost", delivery.id, self._queue.name)
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises, the next message is handled
-            _logger.warning("message %s of queue %r: %r", delivery.id, self._queue.name, error)
-            await delivery.fail(error, self._pause(delivery.attempt))
         finally:
             self._free += 1
             self._room.set()
@@ -217,7 +215,14 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _takes_delivery(handle: Callable[..., Any]) -> bool:
-    """Whether a handler takes the delivery beside the payload."""
+    """Whether a handler takes the delivery beside the payload.
+
+    Raises:
+        TypeError: It takes neither the payload alone nor both.
+    """
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [p for p in inspect.signature(handle).parameters.values() if p.kind in kinds and p.default is p.empty]
-    return len(needed) == 2
+    signature = inspect.signature(handle)
+    needed = [p for p in signature.parameters.values() if p.kind in kinds and p.default is p.empty]
+    takes_delivery = len(needed) > 1
+    signature.bind(*("payload", "delivery")[: 1 + takes_delivery])
+    return takes_delivery

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from math import inf
 from typing import Any, Final, TypeAlias, final
 
@@ -178,7 +179,7 @@ class CompositeLimit:
 
         Args:
             subject, cost, within: As in `hit`.
-            timeout: Seconds to wait at most; None for as long as it takes.
+            timeout: Seconds to wait at most; 0 to ask once if nobody stands in line, None for as long as it takes.
 
         Raises:
             TypeError, ValueError, OutcomeUnknownError, redis.exceptions.RedisError: As in `hit`.
@@ -186,22 +187,21 @@ class CompositeLimit:
                 can never be admitted.
         """
         loop = asyncio.get_running_loop()
-        end = inf if timeout is None else loop.time() + timeout_seconds(timeout)
-        line = tuple(self._states(subject, within))
-        timer = asyncio.timeout_at(None if end == inf else end)
-        try:
-            async with timer, link_of(self._redis).companion(Lines).turn(line):
-                while not (decision := await self._taken(subject, cost, within)):
-                    if loop.time() + decision.retry_after > end or decision.retry_after == inf:
-                        raise RateLimitExceededError(decision.policy, decision.retry_after)
-                    await asyncio.sleep(decision.retry_after)
-                return decision
-        except TimeoutError:
-            if not timer.expired():
-                raise
-            raise RateLimitExceededError(
-                self.name, (await self.peek(subject, cost, within=within)).retry_after
-            ) from None
+        end = None if timeout is None else loop.time() + timeout_seconds(timeout)
+        lines, states = link_of(self._redis).companion(Lines), tuple(self._states(subject, within))
+        async with AsyncExitStack() as turn:
+            try:
+                async with asyncio.timeout_at(end):
+                    await turn.enter_async_context(lines.turn(states))
+            except TimeoutError:
+                decision = await self.peek(subject, cost, within=within)
+                raise RateLimitExceededError(decision.policy, decision.retry_after) from None
+            while not (decision := await self._taken(subject, cost, within)):
+                wait = decision.retry_after
+                if wait == inf or (end is not None and loop.time() + wait > end):
+                    raise RateLimitExceededError(decision.policy, wait)
+                await asyncio.sleep(wait)
+            return decision
 
     async def _taken(self, subject: Subjects, cost: Costs, within: KeyPart | None) -> Decision:
         """A hit, which is given back when its caller is cancelled before he has the answer."""

@@ -32,7 +32,7 @@ class Gcra(Limiter):
     The promise. In any stretch of time no more is admitted than `burst` and what the rate gives in that time. The rate
     is exact: the time is kept in whole microseconds and a rest, so nothing is ever rounded. `retry_after` is exact for
     the cost that was asked. A denied hit takes nothing. Time is the server's; when its clock steps back, what was used
-    is made good later by that much, but no more is owed than was.
+    is made good later by that much, or as if all of burst and backlog were used at most.
 
     `acquire` uses what is not made good yet, and waits for it; until then every hit is denied.
 

@@ -91,10 +91,11 @@ class LeakyBucket(Limiter):
         limit, length = check_count(limit, "limit"), period_us(period)
         self.burst = limit if burst is None else check_count(burst, "burst")
         gain, unit = rate_in_shares(limit, length)
+        backlog_that_fits(0, self.burst, unit)
         super().__init__(
             *(redis, name, limit, length),
             capacity=self.burst,
-            arguments=(gain, unit, self.burst, backlog_that_fits(0, self.burst, unit)),
+            arguments=(gain, unit, self.burst),
             count_denied=count_denied,
             deadline=deadline,
             outage=(on_error, budget, share),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 __all__ = ("ParsedLimit", "parse_limit")
@@ -60,6 +61,6 @@ def parse_limit(text: str) -> ParsedLimit:
         raise ValueError(f"a limit must be written like '100/minute; burst=20', not {text!r:.80}")
     limit, period = int(found[1]), float(found[2] or 1) * _UNITS[found[3]]
     burst = int(bursts[0][1]) if bursts and bursts[0] else None
-    if not (limit and period) or burst == 0:
-        raise ValueError(f"a limit must be more than nothing, not {text!r:.80}")
+    if not (limit and 0 < period < inf) or burst == 0:
+        raise ValueError(f"a limit must be more than nothing in a time that ends, not {text!r:.80}")
     return ParsedLimit(limit, period, burst)

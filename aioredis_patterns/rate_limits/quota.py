@@ -62,7 +62,7 @@ class Quota:
         prefix: First part of every key.
 
     Raises:
-        TypeError: A limit that is no int.
+        TypeError: A limit that is no int, or a time zone that is neither a name nor a tzinfo.
         ValueError: One that is too small or too large; no such period, or no data of that time zone.
 
     Example:

@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar, final
 
 from redis.exceptions import RedisError
 
+from aioredis_patterns._core.counts import check_count
 from aioredis_patterns._core.durations import lease_ms, timeout_seconds
 from aioredis_patterns._core.keys import check_name
 from aioredis_patterns._core.scripts import Script
@@ -26,7 +27,7 @@ from aioredis_patterns.types import Seconds
 from .dead_entries import DeadEntries
 from .entry import Entry
 from .entry_delivery import EntryDelivery, Post, hand_back
-from .event_log import EventLog, check_id
+from .event_log import EventLog, before
 
 __all__ = ("Consumer", "ConsumerGroup", "GroupStats")
 
@@ -109,11 +110,10 @@ class ConsumerGroup(Generic[T]):
         visibility: Seconds = 30,
         max_deliveries: int = 5,
     ) -> None:
-        if max_deliveries < 1:
-            raise ValueError(f"max_deliveries must be at least 1, not {max_deliveries!r}")
+        most = check_count(max_deliveries, "max_deliveries")
         self.name, self._log = name, log
-        self._start = "$" if start == "$" else check_id(start)
-        terms = (check_name(name), "-", lease_ms(visibility, "visibility"), max_deliveries, int(log.partitions > 1))
+        self._start = "$" if start == "$" else before(start)
+        terms = (check_name(name), "-", lease_ms(visibility, "visibility"), most, int(log.partitions > 1))
         parts = ("log", *(f"{part}:{terms[0]}" for part in ("dead", "later", "state", "claims")), "waiters")
         self._posts = [
             Post(log._redis, *terms, *[log._key(part, number) for part in parts])  # noqa: SLF001  # of the same room
@@ -145,8 +145,7 @@ class ConsumerGroup(Generic[T]):
 
     async def claim_many(self, count: int, consumer: str, timeout: Seconds | None = None) -> list[EntryDelivery[T]]:
         """Take up to so many entries, as `claim` does; of a log with partitions, one of each at most."""
-        if not 1 <= count <= _MOST_CLAIMED:
-            raise ValueError(f"count must be from 1 to {_MOST_CLAIMED}, not {count!r}")
+        check_count(count, "count", most=_MOST_CLAIMED)
         limit, who = None if timeout is None else timeout_seconds(timeout), check_name(consumer, "consumer")
         posts = [replace(post, consumer=who) for post in self._posts]
         found, _ = await self._ask(posts, count, "")
@@ -219,16 +218,19 @@ class ConsumerGroup(Generic[T]):
 
     async def _claim(self, post: Post, partition: int, count: int, inbox: str) -> tuple[list[EntryDelivery[T]], int]:
         """What one partition has. A call that is cancelled or gets no reply leaves nothing held."""
-        token, sent = secrets.token_hex(8), monotonic()
-        keys = (post.log, post.dead, post.later, post.state, post.claims, post.waiters)
         wanted = 1 if post.ordered else count
         terms = (wanted, post.visibility_ms, post.max_deliveries, self._start, post.ordered, inbox)
-        try:
-            due_ms, *parts = await _CLAIM(post.redis, *keys, token, post.group, post.consumer, *terms)
-            return await self._read(post, partition, parts, sent), due_ms
-        except BaseException:
-            background(_quietly(hand_back(post, token)), "a claim is handed back")
-            raise
+        while True:
+            token, sent = secrets.token_hex(8), monotonic()
+            keys = (post.log, post.dead, post.later, post.state, f"{post.claims}:{token}", post.waiters)
+            try:
+                due_ms, *parts = await _CLAIM(post.redis, *keys, post.group, post.consumer, *terms)
+                found = await self._read(post, partition, parts, sent)
+            except BaseException:
+                background(_quietly(hand_back(post, token, "")), "a claim is handed back")
+                raise
+            if found or not parts:  # else none of them could be read, and others may be there
+                return found, due_ms
 
     async def _read(self, post: Post, partition: int, parts: list[Any], sent: float) -> list[EntryDelivery[T]]:
         found = []

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar, final
 
+from aioredis_patterns._core.counts import check_count
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.stored import Stored
 from aioredis_patterns.errors import CodecError
 from aioredis_patterns.types import Codec
 
 from .entry_delivery import Post
+from .event_log import checked_id
 
 __all__ = ("DeadEntries", "DeadEntry")
 
 T = TypeVar("T")
 
-_REPLAY: Final = Script(__package__, "group_replay", keys=4, fragments=("clock", "entry", "ring"))
+_REPLAY: Final = Script(__package__, "group_replay", keys=4, fragments=("clock", "entry", "pending", "ring"))
 _DEAD: Final = Script(__package__, "group_dead", fragments=("entry",))
 
 _PAGE: Final = 100
@@ -67,8 +69,9 @@ class DeadEntries(Generic[T]):
 
     async def list(self, *, count: int | None = None) -> list[DeadEntry[T]]:
         """Those that died first in front, so many at most."""
+        most = None if count is None else check_count(count, "count")
         found = [letter for part in range(len(self._posts)) for letter in await self._of(part)]
-        return sorted(found, key=lambda letter: letter.died)[:count]
+        return sorted(found, key=lambda letter: letter.died)[:most]
 
     async def replay(self, *ids: str) -> int:
         """Let these, or all, be delivered to the group again, as if they had never been; how many there were.
@@ -82,8 +85,7 @@ class DeadEntries(Generic[T]):
         for post, wanted in zip(self._posts, await self._wanted(ids), strict=True):
             keys = (post.log, post.dead, post.later, post.waiters)
             for at in range(0, len(wanted), _PAGE):
-                some = wanted[at : at + _PAGE]
-                total += await _REPLAY(post.redis, *keys, post.group, post.consumer, post.visibility_ms, *some)
+                total += await _REPLAY(post.redis, *keys, post.group, post.visibility_ms, *wanted[at : at + _PAGE])
         return total
 
     async def drop(self, *ids: str) -> int:
@@ -102,7 +104,7 @@ class DeadEntries(Generic[T]):
     async def _wanted(self, ids: Sequence[str]) -> Sequence[Sequence[str]]:
         """Of each partition the letters that are meant."""
         if ids:
-            return [ids] * len(self._posts)
+            return [[checked_id(id_) for id_ in ids]] * len(self._posts)
         return [[letter.id for letter in await self._of(part)] for part in range(len(self._posts))]
 
     async def _of(self, partition: int) -> Sequence[DeadEntry[T]]:

@@ -73,8 +73,8 @@ def unpack_headers(data: bytes) -> dict[str, str]:
     """
     try:
         headers = json.loads(data) if data else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CodecError(f"the headers of an entry are damaged: {error}") from error
-    if not isinstance(headers, dict):
-        raise CodecError("the headers of an entry are damaged")
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise CodecError("the headers of an entry are damaged: they are no texts by name")
     return headers

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from aioredis_patterns._core.durations import delay_ms, lease_ms
 from aioredis_patterns._core.renewal import LossReason, Renewals
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns._core.tasks import shielded
+from aioredis_patterns._core.tasks import is_interruption, shielded
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.errors import OutcomeUnknownError, PatternError
 from aioredis_patterns.types import AnyRedis, Seconds
@@ -102,7 +102,7 @@ class EntryDelivery(Generic[T]):
         self.entry = entry
         self.attempt = attempt  #: 1 for the first delivery
         self.lost = False  #: the entry was found to have moved on
-        self.token = "\0".join((entry.id, str(attempt), post.group, post.consumer))
+        self.token = "\0".join((entry.id, str(attempt), post.group, post.consumer, post.log))
         self.on_loss: Callable[[], object] | None = None
         self._set_validity(sent, post.visibility_ms)
 
@@ -157,7 +157,11 @@ class EntryDelivery(Generic[T]):
         if not await _EXTEND(post.redis, post.log, post.later, *self._name, post.visibility_ms, length_ms):
             self.on_lost("expired")
             return False
+        renewals = link_of(self.redis).companion(Renewals)
+        kept = renewals.discard(self)  # before its patience is another, by which it is found
         self._set_validity(sent, length_ms)
+        if kept:
+            renewals.add(self)
         return True
 
     async def commit(self, keys: Sequence[str], commands: Sequence[str | bytes | int]) -> Any:
@@ -169,7 +173,7 @@ class EntryDelivery(Generic[T]):
     async def hand_back(self) -> bool:
         """It was not begun: deliver it again, this attempt not charged; False when it had moved on."""
         self._stop()
-        return bool(await hand_back(self._post, f"{self.id} {self.attempt}"))
+        return bool(await hand_back(self._post, "", f"{self.id} {self.attempt}"))
 
     def keep(self) -> None:
         """Renew it in the background, until it ends."""
@@ -196,8 +200,8 @@ class EntryDelivery(Generic[T]):
         """Give it back for what was raised, whatever Redis says to it; time does it if need be."""
         if self._ended:
             return
-        failed = isinstance(error, Exception)
-        given = self.nack(delay, f"{type(error).__name__}: {error}") if failed else self.hand_back()
+        why = f"{type(error).__name__}: {error}"
+        given = self.hand_back() if is_interruption(error) else self.nack(delay, why)
         try:
             await shielded(given, link_of(self.redis).deadline)
         except (RedisError, PatternError, OSError, TimeoutError) as failure:
@@ -271,9 +275,8 @@ class EntryDelivery(Generic[T]):
         self.due = sent + self.patience
 
 
-async def hand_back(post: Post, token: str) -> int:
-    """Take back a claim, or one delivery by its id and attempt, as if it had never been; how many there were."""
-    keys = (post.log, post.later, post.claims, post.waiters)
-    args: tuple[Any, ...] = (post.group, post.consumer, post.visibility_ms, token)
-    count: int = await _HAND_BACK(post.redis, *keys, *args)
+async def hand_back(post: Post, claim: str, name: str) -> int:
+    """Take back a claim by its token, or one delivery by its id and attempt, as if it had never been; how many."""
+    keys = (post.log, post.later, f"{post.claims}:{claim}", post.waiters)
+    count: int = await _HAND_BACK(post.redis, *keys, post.group, post.consumer, post.visibility_ms, name)
     return count

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Generic, TypeVar, final
 from zlib import crc32
 
+from aioredis_patterns._core.counts import check_count
 from aioredis_patterns._core.durations import ttl_ms
 from aioredis_patterns._core.keys import PREFIX, Keys, check_part
 from aioredis_patterns._core.members import member_text
@@ -23,7 +24,7 @@ from aioredis_patterns.types import AnyRedis, Codec, KeyPart, Seconds
 
 from .entry import Entry, pack_headers
 
-__all__ = ("EventLog", "check_id")
+__all__ = ("EventLog", "before", "checked_id")
 
 T = TypeVar("T")
 
@@ -38,6 +39,9 @@ _RECHECK: Final = 15.0
 """Seconds after which a reader looks for itself, should it not have been told."""
 
 _ID: Final = re.compile(r"\d{1,19}(-\d{1,19})?")
+_LAST_SEQUENCE: Final = 2**53 - 1
+_LAST: Final = 2**64 - 1
+"""The last number within a millisecond."""
 
 
 @final
@@ -87,9 +91,9 @@ class EventLog(Generic[T]):
         prefix: str = PREFIX,
     ) -> None:
         self.name = name
-        self.partitions = _count(partitions, "partitions")
+        self.partitions = check_count(partitions, "partitions")
         self._redis, self._keys = redis, Keys(name, prefix)
-        self._maxlen = 0 if maxlen is None else _count(maxlen, "maxlen")
+        self._maxlen = 0 if maxlen is None else check_count(maxlen, "maxlen")
         self._max_age_ms = 0 if max_age is None else ttl_ms(max_age, "max_age")
         self._codec: Codec[T] = Json() if codec is None else codec
 
@@ -119,10 +123,9 @@ class EventLog(Generic[T]):
             CodecError: The codec refuses the event.
             OutcomeUnknownError: The reply was lost; the entry may be in the log. With a producer, append it again.
         """
-        if producer is not None and not 0 <= sequence < 2**53:
-            raise ValueError(f"sequence must be from 0 to 2**53, not {sequence!r}")
         who = "" if producer is None else check_part(producer, "producer")
-        args = (who, sequence, *self._parts(event, key, headers))
+        number = 0 if producer is None else check_count(sequence, "sequence", 0, _LAST_SEQUENCE)
+        args = (who, number, *self._parts(event, key, headers))
         partition = self._partition(key if key is not None or producer is None else producer)
         try:
             (id_,) = await self._append(partition, *args)
@@ -150,7 +153,7 @@ class EventLog(Generic[T]):
         Raises:
             CodecError: An entry does not decode.
         """
-        first, last = check_id(after), "+" if until == "+" else check_id(until)
+        first, last = before(after), _end_of(until)
         parts = [self._pages(partition, first, last) for partition in range(self.partitions)]
         heads = {part: head for part in parts if (head := await anext(part, None)) is not None}
         while heads:
@@ -166,10 +169,10 @@ class EventLog(Generic[T]):
         self, first: str | datetime = "0-0", last: str | datetime = "+", *, count: int = 100
     ) -> list[Entry[T]]:
         """Up to so many entries of each partition from one id or time to another, both included, in one round trip."""
-        start, end = check_id(first), "+" if last == "+" else check_id(last)
-        pages = await asyncio.gather(*(self._page(part, start, end, count) for part in range(self.partitions)))
+        start, end, most = _start_of(first), _end_of(last), check_count(count, "count")
+        pages = await asyncio.gather(*(self._page(part, start, end, most) for part in range(self.partitions)))
         found = [entry for _, entries in pages for entry in entries]
-        return sorted(found, key=lambda entry: _place(entry.id))[:count]
+        return sorted(found, key=lambda entry: _place(entry.id))[:most]
 
     async def tail(self, after: str | datetime = "$") -> AsyncIterator[Entry[T]]:
         """Every entry behind an id or a time, for ever; `$` begins with what is appended from now on.
@@ -181,7 +184,7 @@ class EventLog(Generic[T]):
             redis.exceptions.RedisError: Redis failed; go on with the id of the last entry.
         """
         link, bell = link_of(self._redis), Bell()
-        places = [await self._newest(part) if after == "$" else check_id(after) for part in range(self.partitions)]
+        places = [await self._newest(part) if after == "$" else before(after) for part in range(self.partitions)]
         async with AsyncExitStack() as listening:
             inbox = link.subscriptions.inbox
             for part in range(self.partitions):
@@ -213,7 +216,7 @@ class EventLog(Generic[T]):
             acked: Drop what every live group is done with. Without a live group nothing is dropped.
             dead_after: Seconds without a sign of any of its consumers after which a group is not waited for.
         """
-        length = "" if maxlen is None else _count(maxlen, "maxlen", least=0)
+        length = "" if maxlen is None else check_count(maxlen, "maxlen", least=0)
         age = "" if max_age is None else ttl_ms(max_age, "max_age")
         args = (length, age, int(acked), ttl_ms(dead_after, "dead_after"))
         keys = (self._key("log", part) for part in range(self.partitions))
@@ -258,27 +261,44 @@ class EventLog(Generic[T]):
         return newest
 
 
-def check_id(place: str | datetime) -> str:
-    """An id of an entry, or the least one of a time.
+def before(place: str | datetime) -> str:
+    """The id behind which entries begin: the one given, or the last one before a time.
 
     Raises:
         ValueError: It is neither.
     """
     if isinstance(place, datetime):
-        return f"{max(int(place.timestamp() * 1000), 0)}-0"
-    if not _ID.fullmatch(place):
-        raise ValueError(f"an id must be like 1700000000000-0, not {place!r:.80}")
-    return place
+        return f"{ms - 1}-{_LAST}" if (ms := _ms(place)) else "0-0"
+    return checked_id(place)
+
+
+def _end_of(place: str | datetime) -> str:
+    """The id that entries reach to: the one given, or the last one of a time."""
+    if isinstance(place, datetime):
+        return f"{_ms(place)}-{_LAST}"
+    return place if place == "+" else checked_id(place)
+
+
+def _start_of(place: str | datetime) -> str:
+    """The id that entries begin with: the one given, or the first one of a time."""
+    return f"{_ms(place)}-0" if isinstance(place, datetime) else checked_id(place)
+
+
+def _ms(time: datetime) -> int:
+    return max(int(time.timestamp() * 1000), 0)
+
+
+def checked_id(id_: str) -> str:
+    """The id itself.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not _ID.fullmatch(id_):
+        raise ValueError(f"an id must be like 1700000000000-0, not {id_!r:.80}")
+    return id_
 
 
 def _place(id_: str) -> tuple[int, int]:
     ms, _, number = id_.partition("-")
     return int(ms), int(number)
-
-
-def _count(value: int, what: str, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what} must be an int, not {value!r:.80}")
-    if value < least:
-        raise ValueError(f"{what} must be at least {least}, not {value}")
-    return value

@@ -98,3 +98,10 @@ def test_what_is_no_period_is_refused(per: Any, tz: str) -> None:
     """Other periods, and zones that nobody knows, are refused with a word on what is wrong."""
     with pytest.raises(ValueError, match=r"period|time zone"):
         Calendar(per, tz)
+
+
+@pytest.mark.parametrize("tz", [None, 1, b"UTC"])
+def test_what_is_no_time_zone_is_not_the_machines_own(tz: Any) -> None:
+    """Without a zone, days would begin elsewhere on each machine: it must be a name or a tzinfo."""
+    with pytest.raises(TypeError, match="time zone"):
+        Calendar("day", tz)

@@ -17,7 +17,8 @@ from aioredis_patterns.codecs import codec_for
 from aioredis_patterns.embedded import EmbeddedServer, embedded_cluster
 from aioredis_patterns.errors import CodecError
 from aioredis_patterns.feeds import Feed, FeedPage
-from tests.support.faults import Fault, FaultProxy
+from tests.support.faults import Command, Fault, FaultProxy
+from tests.support.waiting import eventually
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
@@ -61,6 +62,24 @@ async def test_a_cursor_holds_still(redis: Redis, name: str) -> None:
     for number in range(6, 20):
         await feed.post(number)
     assert (first.items, (await feed.page(first.cursor, 3)).items) == ([5, 4, 3], [2, 1, 0])
+
+
+async def test_a_cursor_outlives_its_item(redis: Redis, name: str) -> None:
+    """When the item that a page has ended with is gone, the next page begins with the one behind it all the same."""
+    bob, ada = Feed(redis, name), Feed(redis, f"{name}:ada")
+    await bob.follow(ada)
+    for number in range(3):
+        await bob.post(number, NOON - timedelta(minutes=number))
+    await ada.post("ada's", NOON, item_id="~")
+    first = await bob.page(count=1)
+    assert first.items == ["ada's"]
+    await bob.unfollow(ada)
+    assert (await bob.page(first.cursor)).items == [0, 1, 2]
+    await ada.post("newest", NOON + timedelta(minutes=1))
+    await bob.follow(ada)
+    first = await bob.page(count=1)
+    await bob.unfollow(ada)
+    assert (await bob.page(first.cursor)).items == [0, 1, 2]
 
 
 @pytest.mark.parametrize("count", [1, 3, 50])
@@ -238,6 +257,49 @@ async def test_a_feed_is_followed_though_its_first_try_ended(server: EmbeddedSer
         assert await redis.scard(f"arp:{{{name}:bob}}:fetched") == 0
 
 
+@pytest.mark.parametrize("ended", [True, False])
+async def test_an_unfollow_that_is_late_ends_no_newer_following(server: EmbeddedServer, name: str, ended: bool) -> None:
+    """A call that is executed again after its reply was lost, or as late as that, ends what it was made for only."""
+    async with (
+        FaultProxy(server.host, server.port) as proxy,
+        connect(proxy.url, deadline=10) as late,
+        connect(server.url) as redis,
+    ):
+        ada, bob = Feed(redis, f"{name}:ada"), Feed(redis, f"{name}:bob")
+        await ada.post(1)
+        await bob.follow(ada)
+        following = f"arp:{{{name}:bob}}:following"
+        token = await redis.hget(following, ada.name)
+
+        def ends(command: Command) -> bool:
+            if token not in command or following.encode() not in command:
+                return False
+            proxy.refuse()
+            return True
+
+        fault = proxy.add(Fault("cut_after" if ended else "cut_before", ends))
+        unfollowing = asyncio.create_task(Feed(late, f"{name}:bob").unfollow(ada.name))
+        await eventually(lambda: proxy.struck[fault])
+        assert await bob.follow(ada) is ended
+        proxy.heal()
+        assert await unfollowing is True
+        await ada.post(2)
+        assert await everything(bob) == [2, 1]
+        assert await bob.unfollow(ada) is True
+        assert await everything(bob) == []
+
+
+async def test_an_unfollow_whose_reply_was_lost_leaves_nothing(server: EmbeddedServer, name: str) -> None:
+    """A call that is repeated says what it has ended, and takes the follower off the other's list."""
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:
+        ada, bob = Feed(redis, f"{name}:ada"), Feed(redis, f"{name}:bob")
+        await bob.follow(ada)
+        ends = proxy.add(Fault("cut_after", lambda command: any(b":following" in word for word in command), times=2))
+        assert await bob.unfollow(ada) is True
+        assert proxy.struck[ends] == 2
+        assert await redis.exists(f"arp:{{{name}:ada}}:followers") == 0
+
+
 async def test_what_is_brought_and_fetched_is_shown_once(pipelined: Redis, name: str) -> None:
     """A call that was overtaken ends nobody's fetching, and what comes both ways meanwhile is on full pages once."""
     ada, bob = Feed(pipelined, f"{name}:ada", fanout=0), Feed(pipelined, f"{name}:bob", fanout=0)
@@ -326,6 +388,38 @@ async def test_items_live_as_long_as_they_were_told(redis: Redis, name: str) -> 
     lasting = {part for part, life in lives.items() if life == -1}
     assert lasting == {"following", "followers"}
     assert {part for part, life in lives.items() if 0 < life <= 60} == {"posts", "items", "inbox", "state"}
+
+
+async def test_what_had_to_make_room_is_gone(pipelined: Redis, name: str) -> None:
+    """A feed that is to keep fewer items keeps the newest with the next one, and nothing of the others."""
+    for number in range(10):
+        await Feed(pipelined, name, maxlen=10).post(number)
+    small = Feed(pipelined, name, maxlen=3)
+    await small.post("new")
+    posts = f"arp:{{{name}}}:posts"
+    assert (await small.page()).items == ["new", 9, 8]
+    assert [await pipelined.zcard(posts), await pipelined.hlen(f"{posts}:items")] == [3, 3]
+
+
+async def test_the_shortest_life(pipelined: Redis, name: str) -> None:
+    """Items that are kept for a millisecond are gone after that, with all that was known of them."""
+    await Feed(pipelined, name, ttl=0.001).post(1)
+
+    async def is_gone() -> bool:
+        return not await pipelined.keys(f"arp:{{{name}}}:*")
+
+    await eventually(is_gone)
+
+
+async def test_to_follow_again_costs_one_round_trip(pipelined: Redis, name: str) -> None:
+    """Where all is as it should be, following once more copies nothing."""
+    ada, bob = Feed(pipelined, f"{name}:ada"), Feed(pipelined, f"{name}:bob")
+    await ada.post(1)
+    await bob.follow(ada)
+    calls = [int((await pipelined.info("commandstats"))["cmdstat_evalsha"]["calls"])]
+    assert await bob.follow(ada) is False
+    calls.append(int((await pipelined.info("commandstats"))["cmdstat_evalsha"]["calls"]))
+    assert calls[1] - calls[0] == 1
 
 
 async def test_items_have_the_type_of_the_codec(pipelined: Redis, name: str) -> None:

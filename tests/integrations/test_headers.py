@@ -67,6 +67,15 @@ def test_what_stands_around_a_limit_has_its_policy() -> None:
     assert told(said(wrapped, 5)) == told(said(WINDOW, 5))
 
 
+def test_a_limit_of_ones_own_is_told_of() -> None:
+    """What has a name and decides is a limit: its quota is that of its decision."""
+
+    class Own:
+        name = "own"
+
+    assert told(said(Own(), 5, limit=9)) == {"ratelimit-policy": '"own";q=9', "ratelimit": '"own";r=5;t=31'}
+
+
 def test_a_composite_is_told_of_by_its_parts() -> None:
     """All parts are policies, and the state is that of the part that decided."""
     both = CompositeLimit(REDIS, "both", [WINDOW, BUCKET])

@@ -28,7 +28,82 @@ EQUIVALENT: Final[dict[str, str]] = {
     "group_claim: local entry = redis.call('XCLAIM', log, group, consumer, 1, id, 'RETRYCOUNT', idle[4] + 1)[1]": (
         "what was idle for its visibility was so for a millisecond"
     ),
+    "group_claim: local idle = redis.call('XPENDING', log, group, 'IDLE', visibility, id, id, 2)[1]": (
+        "there is one entry of an id"
+    ),
+    "group_claim: if not at or tonumber(at) < now then retry(pending[2]) end": "but for one microsecond",
+    "group_claim: local again = tonumber(redis.call('HGET', state, 'next') or 1)": (
+        "the first microsecond of 1970 is as long ago"
+    ),
+    "group_claim: if #names < count and pending[1] >= 0 and again <= now then": (
+        "where nothing is held, nothing is found"
+    ),
+    "group_claim: if #names < count and pending[1] > 0 and again < now then": "but for one microsecond",
+    "group_claim: if not more then from, again = '-', now + math.min(visibility * 251, 1000000) end": (
+        "it is looked a part in 250 later"
+    ),
+    "group_claim: if not more then from, again = '-', now + math.min(visibility * 250, 1000001) end": (
+        "it is looked a microsecond later"
+    ),
+    "group_claim: redis.call('PEXPIRE', state, 60001)": "a millisecond more than a minute",
+    "group_claim: redis.call('SET', claim, table.concat(names, '\\n'), 'PX', 60001)": (
+        "a millisecond more than a minute"
+    ),
+    "group_claim: local first = more and now or redis.call('ZRANGE', later, 0, 1, 'WITHSCORES')[2]": (
+        "the first score is the first, whether or not a second is read with it"
+    ),
+    "group_claim: if first then found[1] = math.max(math.ceil((first - now) / 1001), 1) end": (
+        "who waits looks a thousandth too early, and once more"
+    ),
     "group_hand_back: count = count + 2": "Python reads a yes",
+    "group_hand_back: if count >= 0 then ring(log, waiters) end": "who is told for nothing looks, and waits on",
+    "group_replay: if count >= 0 then ring(log, waiters) end": "who is told for nothing looks, and waits on",
+    "group_commit: for _, letter in ipairs(redis.call('XREVRANGE', dead, '+', '-', 'COUNT', 101)) do": (
+        "how many letters are looked at is a measure against long scripts, and not a promise"
+    ),
+    "group_commit: while at < #ARGV do": "a command has a name and a key",
+    "group_commit: return 2": "Python reads a yes",
+    "group_ack: return 2": "Python reads a yes",
+    "group_nack: return 2": "Python reads a yes",
+    "group_extend: return 2": "Python reads a yes",
+    "group_extend: local idle = math.max(visibility - lease, 1)": "but for one millisecond",
+    "group_reap: if named.pending == 0 and named.idle > idle then": "but for one millisecond",
+    "group_renew: if answers[at] == 1 then redis.call('XCLAIM', log, group, consumer, 1, id, 'JUSTID') end": (
+        "what was claimed within this millisecond needs no renewal"
+    ),
+    "group_stats: local waiting, most = {}, lag and 1 or 100001": ("a hundred thousand stands for any more"),
+    "group_stats: local waiting, most = {}, lag and 2 or 100000": ("one is read to see that there is one"),
+    "group_stats: return {lag or #waiting, pending[1], redis.call('XLEN', dead), math.max(age, -2)}": (
+        "Python takes what is below 0 for none"
+    ),
+    "group_stats: local oldest = pending[1] >= 0 and pending[2] or waiting[1] and waiting[1][1]": (
+        "of nothing there is no first one"
+    ),
+    "group_stats: local age = oldest and clock() - string.match(oldest, '^%d+') * 1000 or -2": (
+        "it is no less than -1 in the answer"
+    ),
+    "log_trim: local since = math.max(clock() / 1000 - age, 1)": "an age reaches to 1970 for nobody",
+    "group_stats: for at = 1, #one, 3 do named[one[at]] = one[at + 1] end": (
+        "without the server's count the entries are counted, and up to a hundred thousand they are as many"
+    ),
+    "log_read: local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 2)[1]": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "log_append: if length > 0 then redis.call('XTRIM', log, 'MAXLEN', length > 10001 and '~' or '=', length) end": (
+        "one more length is exact than was promised"
+    ),
+    "log_trim: local idle = 1": ("a group without consumers lives, unless no group lives longer than a millisecond"),
+    "log_trim: return idle <= dead": "but for one millisecond",
+    "pending: if redis.call('PTTL', later) <= wait + 3600000 then redis.call('PEXPIRE', later, wait + 3600000) end": (
+        "it writes what is there"
+    ),
+    "pending: if redis.call('PTTL', later) < wait + 3600001 then redis.call('PEXPIRE', later, wait + 3600000) end": (
+        "it writes what is there"
+    ),
+    "pending: if redis.call('PTTL', later) < wait + 3600000 then redis.call('PEXPIRE', later, wait + 3600001) end": (
+        "a millisecond more than an hour"
+    ),
+    "ring: redis.call('PEXPIRE', waiters, 30001)": "a millisecond more than half a minute",
     "pending: local found = redis.pcall('XPENDING', log, group, id, id, 2)": "there is one entry of an id",
     "log_trim: return ms < other_ms or ms == other_ms and tonumber(number) <= tonumber(other_number)": (
         "of two groups that need the same entry either may be asked"
@@ -37,6 +112,97 @@ EQUIVALENT: Final[dict[str, str]] = {
         "who waits looks a millisecond later"
     ),
     "queue_hand_back: count = count - 1": "what was handed back is ready, and wakes by that; Python reads a yes",
+    "again: if tonumber(due) >= now then": "but for one microsecond",
+    "announce: local count = math.min(redis.call('LLEN', list), 101)": (
+        "how many are told at once is a measure against long scripts, and not a promise"
+    ),
+    "announce: for _, inbox in ipairs(redis.call('ZRANGE', waiters, 0, 100)) do": (
+        "how many are told at once is a measure against long scripts, and not a promise"
+    ),
+    "announce: count = count - 2": "whoever takes an item tells the next of those that are left",
+    "announce: if most == 1 then return end": "without a cap nothing is cut, and a cap of one is one",
+    "ends_take: redis.call('PEXPIRE', waiters, 30001)": "a millisecond more than half a minute",
+    "queue_claim: redis.call('PEXPIRE', waiters, 30001)": "a millisecond more than half a minute",
+    "queue_claim: if #found > 2 then return found end": "a message is three parts",
+    "queue_claim: local found = { 1 }": "it is written at the end, and not read where there are messages",
+    "queue_claim: local number, left = 0, count + 101": (
+        "how many ended messages one call passes over is a measure against long scripts, and not a promise"
+    ),
+    "queue_claim: while number <= tonumber(count) and left > 0 do": "it asks for none, and gets none",
+    "queue_claim: while number < tonumber(count) or left > 0 do": "it asks for none, and gets none",
+    "queue_claim: while number < tonumber(count) and left >= 0 do": "it asks for none, and gets none",
+    "queue_claim: while number < tonumber(count) and left > 1 do": (
+        "how many ended messages one call passes over is a measure against long scripts, and not a promise"
+    ),
+    "queue_claim: found[1] = more and 1 or next_due(delayed, leased, now)": "who waits looks a millisecond later",
+    "queue_ack: answers[at] = claim and 2 or 0": "Python reads a yes",
+    "queue_nack: return 2": "Python reads a yes",
+    "transaction_commit: return 2": "Python reads a yes",
+    "transaction_commit: while at < #ARGV do": "a command has a name and a key",
+    "queue_hand_back: count = count + 2": "Python reads a yes",
+    "queue_hand_back: if count >= 0 or redis.call('EXISTS', ready) == 1 then wake(ready, waiters) end": (
+        "who is told for nothing looks, and waits on"
+    ),
+    "queue_hand_back: if count > 1 or redis.call('EXISTS', ready) == 1 then wake(ready, waiters) end": (
+        "what was handed back is ready, and wakes by that"
+    ),
+    "queue_put: local like, tries = window ~= '0' and redis.call('GET', recent), 1": (
+        "with a window nothing is put to run again"
+    ),
+    "message: priority = tonumber(priority or 1),": "what is no record has no priority of its own",
+    "message: return message.expires > 0 and message.expires < now and tonumber(attempts or 0) == 0": (
+        "but for one microsecond"
+    ),
+    "overdue: local tokens = redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, 101)": (
+        "how many are recovered at once is a measure against long scripts, and not a promise"
+    ),
+    "overdue: for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 101)) do": (
+        "how many are promoted at once is a measure against long scripts, and not a promise"
+    ),
+    "overdue: redis.call('ZRANGE', delayed, 0, 1, 'WITHSCORES'),": (
+        "the first score is the first, whether or not a second is read with it"
+    ),
+    "overdue: redis.call('ZRANGE', leased, 0, 1, 'WITHSCORES'),": (
+        "the first score is the first, whether or not a second is read with it"
+    ),
+    "overdue: if due and (not first or due <= first) then first = due end": "it writes what is there",
+    "overdue: return first and math.max(math.ceil((first - now) / 1001), 0) or -1": (
+        "who waits looks a thousandth too early, and once more"
+    ),
+    "overdue: return first and math.max(math.ceil((first - now) / 1000), 1) or -1": (
+        "who waits looks a millisecond later"
+    ),
+    "overdue: return first and math.max(math.ceil((first - now) / 1000), 0) or -2": (
+        "Python takes what is below 0 for none"
+    ),
+    "queue_stats: local token = redis.call('ZRANGE', leased, '-inf', now, 'BYSCORE', 'LIMIT', 0, 2)[1]": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "queue_stats: if order ~= 'fifo' then first = redis.call('ZRANGE', ready, 0, 1)[1] or next_ended end": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "queue_stats: local next_due = redis.call('ZRANGE', delayed, '-inf', now, 'BYSCORE', 'LIMIT', 0, 2)[1]": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "queue_stats: message and now - message.enqueued or -2,": "Python takes what is below 0 for none",
+    "ready: local place = math.max((last or 1) + 1, order == '0' and (turn or 0) + 1 or now)": (
+        "the places of a group begin at 2, behind no other's"
+    ),
+    "ready: local place = math.max((last or 0) + 1, order == '0' and (turn or 1) + 1 or now)": (
+        "the places of a priority begin at 2"
+    ),
+    "ready: local place = math.max((last or 0) + 2, order == '0' and (turn or 0) + 1 or now)": (
+        "each group counts in twos, and they take turns all the same"
+    ),
+    "ready: if place >= tonumber(redis.call('HGET', index, turn) or 0) then": "it writes what is there",
+    "ready: if place > tonumber(redis.call('HGET', index, turn) or 1) then": (
+        "that the first place has been passed makes the next one the second, which it is by its own number too"
+    ),
+    "ready: if message.group ~= '' and tonumber(redis.call('HGET', index, own) or 1) <= place then": (
+        "it removes what is not there"
+    ),
+    "wake: for _ = 2, 100 do": "how many that are gone are passed over is a measure against long scripts",
+    "wake: for _ = 1, 101 do": "how many that are gone are passed over is a measure against long scripts",
     "queue_claim: left = left + #ids": (
         "how many ended messages one call passes over is a measure against long scripts, and not a promise"
     ),
@@ -128,6 +294,12 @@ EQUIVALENT: Final[dict[str, str]] = {
     "then redis.call('PEXPIREAT', KEYS[at], ends) end": "no period ends in the first milliseconds of 1970",
     "feed_leave: if redis.call('HGET', followers, name) ~= token then return 1 end": "Python does not read it",
     "feed_settle: if redis.call('HGET', following, name) ~= token then return 1 end": "Python does not read it",
+    "feed_enter: return 2": "Python reads a yes",
+    "feed_settle: return 2": "Python does not read it",
+    "fragment_list: return string.format('%013.0f', redis.call('HINCRBY', state, 'sequence', 2))": (
+        "a sequence grows; by how much is not a promise"
+    ),
+    "fragment_reading: if mine ~= its then return its ~= nil and mine <= its end": "they are not the same there",
     "feed_bring: return 2": "Python reads a yes",
     "fragment_reading: local one = redis.call('ZREVRANGEBYSCORE', list, time, time, 'LIMIT', middle, 2)[1]": (
         "the first is the first, whether or not a second is read with it"
@@ -241,5 +413,353 @@ EQUIVALENT: Final[dict[str, str]] = {
     "write_behind_claim: return tonumber(redis.call('ZRANGE', queue, 0, 1, 'WITHSCORES')[2] or math.huge)": (
         "the first score is the first, whether or not a second is read with it"
     ),
+    "fragment_bucket: if not level or -level >= 2 ^ 53 then": (
+        "no bucket is so far below zero, as such a limit is refused"
+    ),
+    "fragment_bucket: if left == -1 or speed ~= gain or math.abs(left - reset / 1000) >= 5 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "fragment_bucket: if left == -1 or speed ~= gain or math.abs(left - reset / 1000) > 6 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "fragment_debt: time, rest, owed = tonumber(time, 16), tonumber(rest, 16), tonumber(owed, 16) or 1": (
+        "the most that may be owed is one share or more in any case"
+    ),
+    "fragment_debt: return math.min(used, math.max(most, owed), 2 ^ 54), gain": (
+        "only garbage owes so much, and is over in centuries either way"
+    ),
+    "fragment_debt: if left == -1 or speed ~= gain or math.abs(left - used / gain / 1000) >= 5 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "fragment_debt: if left == -1 or speed ~= gain or math.abs(left - used / gain / 1000) > 6 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "gcra_hit: if charged == '1' and used <= full then": "a debt of all is written again as it is",
+    "gcra_refund: return { missing > 1 and 0 or 1, math.max(math.floor((full - used) / unit), "
+    "0), retry, math.ceil(used / gain) }": ("but for one microsecond"),
+    "leaky_bucket_hit: if charged == '1' and used <= full then": "a debt of all is written again as it is",
+    "leaky_bucket_refund: return { missing > 1 and 0 or 1, math.max(math.floor((full - used) / "
+    "unit), 0), retry, math.ceil(used / gain) }": ("but for one microsecond"),
+    "leaky_bucket_hit: write_debt(debt, used, now, gain, unit, 1)": "a debt of one share is over in a microsecond",
+    "leaky_bucket_hit: keep_debt(debt, used, now, gain, unit, 1, speed)": (
+        "a debt of one share is over in a microsecond"
+    ),
+    "leaky_bucket_hit: write_debt(debt, full - left, now, gain, unit, 1)": (
+        "a debt of one share is over in a microsecond"
+    ),
+    "leaky_bucket_refund: write_debt(debt, used, now, gain, unit, 1)": "a debt of one share is over in a microsecond",
+    "leaky_bucket_reserve: keep_debt(debt, used, now, gain, unit, 1, speed)": (
+        "a debt of one share is over in a microsecond"
+    ),
+    "leaky_bucket_reserve: local mine = write_debt(debt, full - left, now, gain, unit, 1)": (
+        "a debt of one share is over in a microsecond"
+    ),
+    "token_bucket_hit: local counted = charged == '1' and level > 1": (
+        "but for one share, which is the gain of a microsecond or less"
+    ),
+    "token_bucket_hit: local counted = charged == '1' and level >= 0": (
+        "a bucket with nothing in it is written again as it is"
+    ),
+    "token_bucket_refund: return { missing > 1 and 0 or 1, math.max(math.floor(level / unit), 0), retry, reset }": (
+        "but for one microsecond"
+    ),
+    "fixed_window_cancel: local same = redis.call('GET', window) == mine and "
+    "math.abs(server_us() + left * 1000 - due) < 3000": ("how far the two calls may differ is not a promise"),
+    "fixed_window_cancel: local same = redis.call('GET', window) == mine and "
+    "math.abs(server_us() + left * 1000 - due) <= 3001": ("how far the two calls may differ is not a promise"),
+    "fixed_window_cancel: if not same or left + earlier < 1 then": (
+        "an error instead of a no: nothing is changed, and who is gone reads neither"
+    ),
+    "fixed_window_cancel: if not same or left - earlier <= 1 then": "but for one millisecond",
+    "fixed_window_cancel: if not same or left - earlier < 2 then": "but for one millisecond",
+    "fixed_window_reserve: return { 0, room, cost > limit and -1 or wait, left == -2 and 0 or "
+    "until_over(ends - opened), '', 1, '', 0 }": ("Python does not read the ticket of a refusal"),
+    "fixed_window_reserve: return { 0, room, cost > limit and -1 or wait, left == -2 and 0 or "
+    "until_over(ends - opened), '', 0, '', 1 }": ("Python does not read the ticket of a refusal"),
+    "fragment_window: if not count or count % 1 ~= 0 or count <= 0 or count > 2 ^ 53 then": (
+        "nothing is read as nothing"
+    ),
+    "fragment_window: if not count or count % 1 ~= 0 or count < 1 or count > 2 ^ 53 then": "nothing is read as nothing",
+    "fragment_window: if not count or count % 1 ~= 0 or count < 0 or count >= 2 ^ 53 then": (
+        "no window counts so much, as such a limit is refused"
+    ),
+    "fragment_window: if (ends < 1 and shorter < length) or math.max(count, length, lead) >= 2 ^ 53 then": (
+        "no window counts so much, as such a limit is refused"
+    ),
+    "fragment_sliding: elseif passed == 1 and count >= 0 then": (
+        "two windows without anything in them say the same wherever they begin"
+    ),
+    "fragment_sliding: if not start or math.max(start, length, due or 0, noted) >= 2 ^ 53 then": (
+        "there is no such time before the year 2255"
+    ),
+    "fragment_sliding: if not start or math.max(start, length, due or 1, noted) > 2 ^ 53 then": (
+        "a window is a microsecond long or longer"
+    ),
+    "fragment_sliding: local at = math.max(now, start, due or 1)": "but for the first microsecond of 1970",
+    "fragment_sliding: start, at = math.max(start - excess, 1), at - excess": "but for the first microsecond of 1970",
+    "fragment_sliding: return now, 0, 0, now, nil, length == period": (
+        "what weighs nothing is gone in 2 ms, written again or not"
+    ),
+    "sliding_window_hit: local counted = charged == '1' and not due and count <= limit": (
+        "a window that is full is written again as it is"
+    ),
+    "sliding_window_hit: if counted or changed or left == -1 or math.abs(left - reset / 1000) >= 5 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "sliding_window_hit: if counted or changed or left == -1 or math.abs(left - reset / 1000) > 6 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "sliding_window_refund: local room = (due and reset > 1) and 0 or "
+    "math.max(sliding_room(start, before, count, at, limit, period), 0)": ("but for one microsecond"),
+    "sliding_window_reserve: local mine = write_sliding(windows, start, before, count, period, "
+    "wait > 1 and turn or nil, now, reset)": ("but for a wait of one microsecond"),
+    "sliding_window_reserve: return { 1, wait > 1 and 0 or room - cost, wait, reset, mine, found }": (
+        "but for a wait of one microsecond"
+    ),
+    "fragment_log: return tonumber(string.sub(entry, 1, 16)) or 1, tonumber(string.sub(entry, 17)) or 0": (
+        "what has no time is as old as 1970"
+    ),
+    "fragment_log_writing: elseif passed >= 0 then": "a list that is trimmed by nothing stays as it is",
+    "fragment_log_writing: if passed <= size then": "a list that is gone has no last element to drop",
+    "fragment_log_writing: while weight >= 0 and first < size do": (
+        "a hit that nothing is taken from is written again as it is"
+    ),
+    "sliding_log_cancel: redis.call('RPUSH', log, summary(total - cost, last >= now, noted))": (
+        "a reservation that is due now is none for whoever reads it"
+    ),
+    "sliding_log_hit: size, passed, used, room, last, noted = size - passed + 2, 0, used - "
+    "excess + weight, 0, at, at": ("the hits that are there weigh enough, so none beyond them is looked at"),
+    "sliding_log_hit: size, passed, used, room, last, noted = size + passed + 1, 0, used - "
+    "excess + weight, 0, at, at": ("the hits that are there weigh enough, so none beyond them is looked at"),
+    "sliding_log_hit: if left == -1 or math.abs(left - reset / 1000) >= 5 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "sliding_log_hit: if left == -1 or math.abs(left - reset / 1000) > 6 then": (
+        "how far a time to live may be off is not a promise"
+    ),
+    "sliding_log_hit: local retry = math.min(turn, reset + 3001)": "the log is gone 2 ms after nothing is used",
+    "sliding_log_peek: local retry = math.min(turn, reset + 3001)": "the log is gone 2 ms after nothing is used",
+    "sliding_log_refund: local used = math.max(total - gone - cost, 1)": "hits that are left weigh one or more",
+    "sliding_log_refund: passed, gone = passed_hits(log, size + first, at, period)": (
+        "the last hit has not passed, so none beyond it is looked at"
+    ),
+    "sliding_log_refund: local turn = math.max(at, freed(log, passed, size + first, used + "
+    "cost - limit, period)) - now": ("the hits that are there weigh enough, so none beyond them is looked at"),
+    "fragment_quota: local LONGEST = 65 * 86400 * 1000000": (
+        "the longest period has 31 days, and how much longer garbage may be is not a promise"
+    ),
+    "fragment_quota: local LONGEST = 64 * 86401 * 1000000": (
+        "the longest period has 31 days, and how much longer garbage may be is not a promise"
+    ),
+    "fragment_quota: local LONGEST = 64 * 86400 * 1000001": (
+        "the longest period has 31 days, and how much longer garbage may be is not a promise"
+    ),
+    "fragment_quota: if not to or used > 2 ^ 53 or to <= now or to - now >= LONGEST then": (
+        "the longest period has 31 days"
+    ),
+    "fragment_quota: if not to or used >= 2 ^ 53 or to <= now or to - now > LONGEST then": (
+        "no quota counts so much, as such a limit is refused"
+    ),
+    "fragment_quota: local gone = redis.call('ZRANGE', reserved, '-inf', string.format('%.0f', "
+    "now), 'BYSCORE', 'LIMIT', 0, 1001)": (
+        "how many are dropped at once is a measure against long scripts, and not a promise"
+    ),
+    "fragment_quota: used = used - (tonumber(string.match(reservation, '^%d+')) or 1)": (
+        "a reservation begins with its cost"
+    ),
+    "fragment_quota: if from < now then": "a period that begins now begins when it does",
+    "quota_reset: return redis.call('DEL', quota) - redis.call('DEL', reserved)": "Python does not read it",
+    "composite_reset: local count = 1": "Python does not read it",
+    "composite_reset: count = count - redis.call('DEL', state)": "Python does not read it",
+    "concurrency_enter: redis.call('ZADD', line, 'NX', string.format('%.0f', math.min(now, "
+    "(last or 0) + 1)), waiter)": ("each joins behind the last one, by whatever number"),
+    "concurrency_enter: redis.call('ZADD', line, 'NX', string.format('%.0f', math.max(now, "
+    "(last or 1) + 1)), waiter)": ("each joins behind the last one, by whatever number"),
+    "concurrency_enter: redis.call('ZADD', line, 'NX', string.format('%.0f', math.max(now, "
+    "(last or 0) + 2)), waiter)": ("each joins behind the last one, by whatever number"),
+    "fragment_slots: local SILENCE = 2500001 -- us without a word after which a waiter is taken for gone": (
+        "but for one microsecond"
+    ),
+    "fragment_slots: if redis.call('PTTL', slots) <= lease then": "an expiry is set again to what it is",
+    "fragment_slots: for _, waiter in ipairs(redis.call('ZRANGEBYSCORE', heard, '-inf', "
+    "string.format('%.0f', now), 'LIMIT', 0, 101)) do": (
+        "how many are dropped at once is a measure against long scripts, and not a promise"
+    ),
+    "bans_hit: if left > 1 then": "but for the last microsecond",
+    "bans_hit: count, ends, level, free = 1, 0, level + 1, now + left": "what counted until 1970 counts no more",
+    "bans_hit: count, ends, level, free = 0, 1, level + 1, now + left": "a time that ended in 1970 is over",
+    "bans_hit: local lasts = math.max(ends, level >= 0 and free + longest or 0) - now": (
+        "without a ban before, that is a time in 1970"
+    ),
+    "bans_hit: local lasts = math.max(ends, level > 0 and free + longest or 1) - now": "a time in 1970 is over",
+    "bans_hit: return banned_answer(answer, left, fresh and 2 or 0)": "Python reads a yes",
+    "bans_peek: if left > 1 then": "but for the last microsecond",
+    "bans_peek: return banned_answer(answer, left, 1)": "Python does not read it",
+    "bans_peek: return { answer[1], answer[2], answer[3], answer[4], 0, 1 }": "Python does not read it",
+    "fragment_bans: local retry = answer[3] < 0 and -2 or math.max(answer[3], left)": (
+        "Python reads whatever is below zero as never"
+    ),
+    "fragment_bans: return 1, 0, 0, 0, 0": "what counted until 1970 counts no more",
+    "fragment_bans: return 0, 1, 0, 0, 0": "what counted until 1970 counts no more",
+    "fragment_bans: return 0, 0, 0, 1, 0": "a ban that ended in 1970 is over",
+    "admission: if redis.call('PTTL', key) <= ms then redis.call('PEXPIRE', key, math.ceil(ms)) end": (
+        "it writes the expiry that is there"
+    ),
+    (
+        "admission: local last = redis.call('ZRANGE', line, ends, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 2, "
+        "'WITHSCORES')[2]"
+    ): ("the first is the first, whether or not a second is read with it"),
+    "admission: return math.max(range + now, (last or FIRST) + 2)": "behind the last is behind the last",
+    "admission: local first = redis.call('EXISTS', lock) == 0 and redis.call('ZRANGE', line, 0, 1)[1]": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "admission: first = mode == 'r' and redis.call('ZRANGE', line, 0, 1)[1]": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "admission: local left = math.max(math.ceil(((redis.call('ZSCORE', beats, first) or now) - now) / 1000), 2)": (
+        "who gives no sign of life any more has a millisecond more"
+    ),
+    "barrier_leave: if index then return { 2, index, '' } end": "Python looks whether it is negative",
+    "barrier_leave: if broken then return { -2, 0, broken } end": "Python looks whether it is negative",
+    "barrier_leave: if broken then return { -1, 1, broken } end": "no index is read where it is broken",
+    "barrier_leave: return { 1, 0, '' }": "Python does not read it",
+    "barrier_leave: return { 0, 1, '' }": "Python does not read it",
+    "barrier_rounds: return { -2, 0, reason }": "Python looks whether it is negative",
+    "barrier_rounds: return { -1, 1, reason }": "no index is read where it is broken",
+    "barrier_wait: if index then return { 2, index, '' } end": "Python looks whether it is 0 or negative",
+    "barrier_wait: if broken then return { -2, 0, broken } end": "Python looks whether it is negative",
+    "barrier_wait: if broken then return { -1, 1, broken } end": "no index is read where it is broken",
+    "barrier_wait: if known == '1' and not arrived then return { -2, 0, 'it was reset' } end": (
+        "Python looks whether it is negative"
+    ),
+    "barrier_wait: if known == '1' and not arrived then return { -1, 1, 'it was reset' } end": (
+        "no index is read where it is broken"
+    ),
+    (
+        "barrier_wait: pass(state, here, past, alive, math.floor(now / 1000001), math.ceil(math.max(lease / "
+        "1000, 10)) + 1, ttl)"
+    ): ("these seconds are compared with one another alone"),
+    "barrier_wait: return { 2, rank, '' }": "Python looks whether it is 0 or negative",
+    "barrier_wait: local first = redis.call('ZRANGE', alive, 0, 1, 'WITHSCORES')": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "barrier_wait: return { 0, math.ceil((first[2] - now) / 1000) - 1, '' }": (
+        "who waits looks a millisecond earlier, and once more"
+    ),
+    "barrier_wait: return { 0, math.ceil((first[2] - now) / 1001) + 1, '' }": (
+        "who waits looks a thousandth earlier, and once more"
+    ),
+    "barrier_wait: return { 0, math.ceil((first[2] - now) / 1000) + 2, '' }": "who waits looks a millisecond later",
+    "enroll: redis.call('PEXPIRE', waiters, 5001)": "a millisecond more than it takes to note it again",
+    "lock_acquire: return left <= 0 and -1000 or -math.max(left, 1)": "but for the last millisecond",
+    "lock_acquire: return left < 1 and -1000 or -math.max(left, 1)": "but for the last millisecond",
+    "lock_acquire: return left < 0 and -1001 or -math.max(left, 1)": "who waits looks once a second at least",
+    "lock_acquire: return left < 0 and -1000 or -math.max(left, 2)": "but for the last millisecond",
+    "lock_break: return 2": "Python reads a yes",
+    "lock_hand_over: if not fence_of(redis.call('GET', lock), token) then return -2 end": (
+        "Python looks whether it is negative"
+    ),
+    "lock_hand_over: local first = redis.call('ZRANGE', waiters, 0, 1, 'WITHSCORES')": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "lock_hand_over: if tonumber(first[2]) <= since then": "but for two who began in the same microsecond",
+    "lock_release: return 2": "Python reads a yes",
+    "lock_renew: answers[at] = -2": "Python looks whether it is negative",
+    "lock_undo: return mine and 2 or 0": "Python does not read it",
+    "multi_lock_acquire: return left <= 0 and -1000 or -math.max(left, 1)": "but for the last millisecond",
+    "multi_lock_acquire: return left < 1 and -1000 or -math.max(left, 1)": "but for the last millisecond",
+    "multi_lock_acquire: return left < 0 and -1001 or -math.max(left, 1)": "who waits looks once a second at least",
+    "multi_lock_acquire: return left < 0 and -1000 or -math.max(left, 2)": "but for the last millisecond",
+    "multi_lock_acquire: redis.call('SET', KEYS[at + 1], string.format('%.0f', number), 'PX', 86400001)": (
+        "a millisecond more than a day"
+    ),
+    "multi_lock_release: local all = 2": "Python reads a yes",
+    (
+        "permit_line: local silent = redis.call('ZRANGEBYSCORE', heard, '-inf', string.format('%.0f', now), "
+        "'LIMIT', 0, 101)"
+    ): ("how many one call drops is a measure against long scripts, and not a promise"),
+    "permit_line: redis.call('ZADD', heard, string.format('%.0f', now + 2500001), place)": (
+        "a microsecond more than two seconds and a half"
+    ),
+    "permit_line: redis.call('PEXPIRE', line, 5001)": "a millisecond more than it takes to note it again",
+    "permit_line: redis.call('PEXPIRE', heard, 5001)": "a millisecond more than it takes to note it again",
+    (
+        "permit_line: for _, place in ipairs(redis.call('ZRANGEBYSCORE', line, '-inf', before, 'LIMIT', 0, "
+        "math.max(free, 1))) do"
+    ): ("where none is free, less than none is not enough either"),
+    "permit_line: if free < 0 then return end": "nobody wants none",
+    "permit_line: for _, place in ipairs(redis.call('ZRANGE', line, 0, 100)) do": (
+        "how many one call looks at is a measure against long scripts, and not a promise"
+    ),
+    "permits: if redis.call('PTTL', permits) <= tonumber(lease) then redis.call('PEXPIRE', permits, lease) end": (
+        "it writes the expiry that is there"
+    ),
+    "queued_lock_acquire: local first = redis.call('ZRANGE', line, 0, 1, 'WITHSCORES')": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "queued_lock_acquire: local ends = redis.call('ZRANGE', readers, 0, 1, 'WITHSCORES')[2]": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "queued_lock_acquire: if not me then return -2 end": "Python looks whether it is negative",
+    "queued_lock_acquire: local range = mode == 'u' and FIRST or mode == 'w' and 1 or held and AHEAD or BEHIND": (
+        "all writers stand a microsecond later"
+    ),
+    "queued_lock_acquire: local left = held and redis.call('PTTL', lock) or ends and math.ceil((ends - now) / 1001)": (
+        "who is first looks a thousandth earlier, and once more"
+    ),
+    (
+        "queued_lock_acquire: if redis.call('ZRANK', line, me) == 0 and left and left >= 0 then again = "
+        "math.min(again, left) end"
+    ): ("but for the last millisecond"),
+    (
+        "queued_lock_acquire: if redis.call('ZRANK', line, me) == 0 and left and left > 1 then again = "
+        "math.min(again, left) end"
+    ): ("but for the last millisecond"),
+    "queued_lock_break: return math.min(held, 2)": "Python reads a yes",
+    "queued_lock_release: return (writes or mode == 'r' and reads) and 2 or 0": "Python reads a yes",
+    "queued_lock_renew: answers[at] = reads and 2 or 0": "Python looks whether it is positive",
+    "queued_lock_undo: return 2": "Python does not read it",
+    "read_write_lock_downgrade: return 2": "Python reads a yes",
+    "redlock_acquire: return { -math.max(redis.call('PTTL', lock), 2), 1 }": "Python looks whether it is negative",
+    "redlock_acquire: return { -math.max(redis.call('PTTL', lock), 1), 2 }": "Python reads a yes",
+    "redlock_acquire: local young = uptime and uptime * 1000 < lease + 1000 and noted ~= run": (
+        "in the one second in which they differ the server has run for longer than the lease"
+    ),
+    "redlock_acquire: local young = uptime and uptime * 1000 <= lease + 1001 and noted ~= run": (
+        "the uptime is in whole seconds"
+    ),
+    "redlock_acquire: return { newest or clock(), young and 0 or 2 }": "Python reads a yes",
+    "redlock_confirm: local newest = math.max(read_note(redis.call('GET', fence)) or 1, number)": (
+        "every fence is greater"
+    ),
+    "redlock_confirm: redis.call('SET', fence, string.format('%.0f %s', newest, this_run()), 'PX', 86400001)": (
+        "a millisecond more than a day"
+    ),
+    "redlock_mend: if newest and newest > tonumber(number) then return 1 end": "Python does not read it",
+    "redlock_mend: if not redis.call('SET', lock, token, 'NX', 'PX', lease) then return 1 end": (
+        "Python does not read it"
+    ),
+    "redlock_mend: redis.call('SET', fence, number .. ' ' .. this_run(), 'PX', 86400001)": (
+        "a millisecond more than a day"
+    ),
+    "redlock_mend: return 2": "Python does not read it",
+    "semaphore_acquire: local place, since = wanted .. ' ' .. (inbox or ''), now - (waited or 1)": (
+        "a microsecond, for one who takes no place"
+    ),
+    "semaphore_acquire: local first = redis.call('ZRANGE', permits, 0, 1, 'WITHSCORES')": (
+        "the first is the first, whether or not a second is read with it"
+    ),
+    "semaphore_acquire: return first[2] and -math.max(math.ceil((first[2] - now) / 1001), 1) or -1000": (
+        "who waits looks a thousandth earlier, and once more"
+    ),
+    "semaphore_acquire: return first[2] and -math.max(math.ceil((first[2] - now) / 1000), 2) or -1000": (
+        "but for the last millisecond"
+    ),
+    "semaphore_acquire: return first[2] and -math.max(math.ceil((first[2] - now) / 1000), 1) or -1001": (
+        "who waits looks once a second at least"
+    ),
+    "semaphore_release: return dropped > 0 and 2 or 0": "Python reads a yes",
+    "semaphore_renew: answers[at] = held and 2 or 0": "Python looks whether it is positive",
+    "take: redis.call('SET', fence, string.format('%.0f', number), 'PX', 86400001)": "a millisecond more than a day",
 }
 """By `<script>: <the mutant's line>`."""

@@ -103,6 +103,17 @@ def test_what_holds_have_in_common(kind: str) -> None:
         refuses(lambda: CLASSES[kind](Redis(), "name", on_lost=on_lost), "on_lost")  # noqa: B023
 
 
+@pytest.mark.parametrize("kind", [*HELD, "LeaderElection"])
+def test_a_callback(kind: str) -> None:
+    """What is called back is a function, and none that would have to be awaited: nobody would."""
+
+    async def too_late(_: object) -> None: ...
+
+    for option in ("on_elected", "on_deposed") if kind == "LeaderElection" else ("on_lost",):
+        for callback in ("nonsense", 7, too_late):
+            refuses(lambda: CLASSES[kind](Redis(), "name", **{option: callback}), option)  # noqa: B023
+
+
 @pytest.mark.parametrize("kind", [*REMEMBERED, *IN_LINE])
 def test_another_duration(kind: str) -> None:
     """`ttl` and `heartbeat` are checked as leases are."""

@@ -16,9 +16,10 @@ from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import BarrierBrokenError, LockTimeoutError
 from aioredis_patterns.locks import Barrier
+from tests.locks.ghosts import SECOND, server_us, times_in
 from tests.support.faults import Command, Fault, FaultProxy
 from tests.support.processes import worker
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, lag_of_the_loop
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +71,63 @@ async def test_it_is_passed_again_and_again(url: str, name: str) -> None:
 
     await asyncio.gather(*[work(number) for number in range(3)])
     assert firsts == 30
+
+
+async def test_the_last_party_may_lose_its_answer(own_server: EmbeddedServer, name: str) -> None:
+    """The party that lets all pass is told so when it asks again, and does not stand in the next generation."""
+    async with (
+        FaultProxy(own_server.host, own_server.port) as proxy,
+        connect(proxy.url) as redis,
+        connect(own_server.url) as direct,
+    ):
+        first = asyncio.create_task(Barrier(direct, name, parties=2).wait())
+        await waiting(Barrier(direct, name, parties=2), 1)
+        proxy.add(Fault("cut_after", is_evalsha))
+        assert await Barrier(redis, name, parties=2).wait(timeout=5) == 1
+        assert proxy.struck.total() == 1
+        assert await first == 0
+
+
+async def test_it_is_remembered_as_long_as_was_said(pipelined: Redis, name: str) -> None:
+    """Who waits, who has passed and why it is broken are known for the ttl, and an index for a lease."""
+    barrier, keys = Barrier(pipelined, name, parties=2, lease=3600, ttl=7200), f"arp:{{{name}}}:"
+
+    async def lives(*parts: str) -> list[int]:
+        return [round(await pipelined.pttl(keys + part), -4) for part in parts]
+
+    async with times_in(pipelined, 3600) as times:
+        party = asyncio.create_task(barrier.wait())
+        await waiting(barrier, 1)
+        times += [ends for _, ends in await pipelined.zrange(f"{keys}alive", 0, -1, withscores=True)]
+    assert await lives("here", "alive") == [7200_000] * 2
+    assert await barrier.wait() == 1
+    assert await party == 0
+    assert await lives("barrier") == [7200_000]
+    assert 3600_000 < await pipelined.pttl(f"{keys}past") <= 3601_000
+    await pipelined.pexpire(f"{keys}barrier", 1000)
+    party = asyncio.create_task(barrier.wait())
+    await waiting(barrier, 1)
+    assert await lives("barrier") == [7200_000]
+    await pipelined.pexpire(f"{keys}barrier", 1000)
+    await barrier.abort()
+    assert await lives("barrier") == [7200_000]
+    assert (await barrier.state()).waiting == 0
+    with pytest.raises(BarrierBrokenError):
+        await party
+    assert await Barrier(pipelined, f"{name}:short", parties=1, lease=1).wait() == 0
+    assert 10_000 < await pipelined.pttl(f"arp:{{{name}:short}}:past") <= 11_000
+
+
+async def test_who_waits_looks_when_another_may_have_died(pipelined: Redis, name: str) -> None:
+    """A party whose sign of life runs out is missed in that moment, not when somebody looks by chance."""
+    barrier, keys = Barrier(pipelined, name, parties=3, lease=60), f"arp:{{{name}}}:"
+    async with lag_of_the_loop() as lag:
+        ends = await server_us(pipelined) + SECOND // 5
+        await pipelined.zadd(f"{keys}here", {"ghost": 1})
+        await pipelined.zadd(f"{keys}alive", {"ghost": ends})
+        with pytest.raises(BarrierBrokenError, match="died"):
+            await barrier.wait()
+        assert await server_us(pipelined) - ends < (0.2 + 2 * lag.worst) * SECOND
 
 
 async def test_more_parties_than_pass_at_once(pipelined: Redis, name: str) -> None:
@@ -178,6 +236,26 @@ async def test_a_cancelled_party_was_never_there(pipelined: Redis, name: str) ->
     assert await pipelined.keys(f"arp:{{{name}}}:*") == []
     assert not link_of(pipelined).subscriptions.listened_to
     assert sorted(await asyncio.gather(barrier.wait(), barrier.wait())) == [0, 1]
+
+
+async def test_who_is_cancelled_when_its_time_is_over_breaks_it(own_server: EmbeddedServer, name: str) -> None:
+    """A party that is cancelled while it tells of its timeout is not waited for until its lease has run out."""
+    async with (
+        FaultProxy(own_server.host, own_server.port) as proxy,
+        connect(proxy.url) as redis,
+        connect(own_server.url) as direct,
+    ):
+        barrier = Barrier(redis, name, parties=2, lease=60)
+        party = asyncio.create_task(barrier.wait(timeout=0.3))
+        await waiting(Barrier(direct, name, parties=2), 1)
+        proxy.refuse()
+        await proxy.cut_all()
+        await asyncio.sleep(0.4)  # its time is over, and nobody can be told
+        party.cancel()
+        proxy.heal()
+        await asyncio.wait([party])
+        assert party.cancelled()
+        assert (await Barrier(direct, name, parties=2).state()).broken == "a party timed out"
 
 
 async def test_abort_breaks_it(pipelined: Redis, name: str) -> None:

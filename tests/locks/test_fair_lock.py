@@ -16,6 +16,7 @@ from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import LockLostError, LockTimeoutError
 from aioredis_patterns.events import LockAcquired, LockLost, LockReleased, LockTimedOut
 from aioredis_patterns.locks import FairLock, Lease
+from tests.locks.ghosts import SECOND, server_us
 from tests.support.faults import FaultProxy
 from tests.support.processes import Worker, worker
 from tests.support.waiting import eventually, lag_of_the_loop
@@ -94,9 +95,50 @@ async def test_the_release_hands_over(pipelined: Redis, name: str) -> None:
         waiter = asyncio.create_task(lock.acquire())
         await in_line(pipelined, name, 1)
         await held.release()
-        assert await pipelined.zcard(f"arp:{{{name}}}:queue") == 0
+        assert await pipelined.exists(f"arp:{{{name}}}:queue", f"arp:{{{name}}}:beats") == 0
         assert await lock.locked()
         await (await waiter).release()
+
+
+async def test_a_hand_over_waits_as_long_as_a_sign_of_life_counts(pipelined: Redis, name: str) -> None:
+    """Whoever is given the lock has it until its last sign of life runs out, if it does not confirm."""
+    held, queue, beats = await FairLock(pipelined, name).acquire(), f"arp:{{{name}}}:queue", f"arp:{{{name}}}:beats"
+    ends = await server_us(pipelined) + 100_000 * SECOND
+    await pipelined.zadd(queue, {"w ghost inbox a ghost": 1})
+    await pipelined.zadd(beats, {"w ghost inbox a ghost": ends})
+    assert await held.release()
+    assert (await pipelined.get(f"arp:{{{name}}}:lock") or b"").startswith(b"ghost ")
+    left_ms = await pipelined.pttl(f"arp:{{{name}}}:lock")
+    assert abs(await server_us(pipelined) + left_ms * 1000 - ends) < 50 * SECOND
+    assert await FairLock(pipelined, name).force_release()
+
+
+async def test_a_clock_that_was_set_back_lets_nobody_ahead(pipelined: Redis, name: str) -> None:
+    """Who came when the server's clock was an hour ahead stands before who comes after that was mended."""
+    lock, queue = FairLock(pipelined, name), f"arp:{{{name}}}:queue"
+    async with lock:
+        early = await server_us(pipelined) + 3600 * SECOND
+        await pipelined.zadd(queue, {"w early inbox a ghost": early})
+        late = asyncio.create_task(lock.acquire())
+        await in_line(pipelined, name, 2)
+        assert await lock.place(late) == 2
+        late.cancel()
+        await asyncio.wait([late])
+        await pipelined.delete(queue)
+
+
+async def test_only_the_first_looks_when_the_lease_ends(pipelined: Redis, name: str) -> None:
+    """The first of the line asks again when the holder's lease ends, the others only to give signs of life."""
+    await FairLock(pipelined, name, lease=0.5, renew=False).acquire()
+    lock = FairLock(pipelined, name, heartbeat=4)
+    first, second = lock._turn(), lock._turn()
+    assert 0 < -await first._ask(5, "place") <= 500
+    assert -await second._ask(5, "place") == 1000
+    await pipelined.persist(f"arp:{{{name}}}:lock")  # a lease that does not end, by somebody's hand
+    assert -await first._ask(5, "place") == 1000
+    for turn in (first, second):
+        await turn._undo(turn._inbox, 5)
+    assert await lock.force_release()
 
 
 async def test_place_in_the_line(pipelined: Redis, url: str, name: str) -> None:
@@ -111,6 +153,9 @@ async def test_place_in_the_line(pipelined: Redis, url: str, name: str) -> None:
         third = asyncio.create_task(lock.acquire())
         await in_line(pipelined, name, 3)
         assert [await lock.place(task) for task in (first, second, third)] == [1, None, 3]
+        await pipelined.zrem(f"arp:{{{name}}}:queue", lock._turns[third].waiter())
+        assert await lock.place(third) is None
+        await in_line(pipelined, name, 3)  # it stands there again with its next sign of life
         await held.release()
         lease = await first
         assert [await lock.place(task) for task in (first, third)] == [None, 2]

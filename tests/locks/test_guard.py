@@ -151,6 +151,9 @@ async def test_in_a_cluster_keys_stand_together(name: str) -> None:
         ((1.0, SET), TypeError),
         ((1, b"return 1"), TypeError),
         ((1, SET, "key"), TypeError),
+        ((1, SET, [7]), TypeError),
+        ((1, SET, ["key"], "args"), TypeError),
+        ((1, SET, ["key"], b"args"), TypeError),
     ],
 )
 async def test_nonsense_is_refused(

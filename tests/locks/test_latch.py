@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from aioredis_patterns.client import connect
 from aioredis_patterns.client.attach import link_of
@@ -70,6 +71,19 @@ async def test_waiting_ends_at_its_timeout(pipelined: Redis, name: str) -> None:
         await Latch(pipelined, name, count=1, timeout=0).wait()
     assert not link_of(pipelined).subscriptions.listened_to
     assert await pipelined.keys(f"arp:{{{name}}}:*") == []
+
+
+async def test_a_silent_server_does_not_prolong_the_timeout(own_server: EmbeddedServer, name: str) -> None:
+    """Who looks whether it is open waits no longer than it said, though Redis does not answer."""
+    async with connect(own_server.url) as redis:
+        latch = Latch(redis, name, count=1)
+        assert await latch.missing() == 1
+        own_server.pause()
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(RedisError):
+            await latch.wait(timeout=0.2)
+        own_server.resume()
+        assert asyncio.get_running_loop().time() - started < 2
 
 
 async def test_a_cancelled_waiter_leaves_nothing(pipelined: Redis, name: str) -> None:

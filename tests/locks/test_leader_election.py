@@ -101,7 +101,7 @@ async def test_one_leads_at_a_time(url: str, name: str) -> None:
 async def test_a_resigned_leader_stands_again(pipelined: Redis, name: str) -> None:
     """Who resigned and has no rival is elected again, after others had the time to be."""
     diary = Diary()
-    async with candidate(pipelined, name, diary, lease=0.3) as election:
+    async with candidate(pipelined, name, diary, lease=0.9) as election:
         first = await election.elected()
         assert await election.resign()
         assert not await election.resign()
@@ -150,7 +150,7 @@ async def test_it_steps_down_before_its_lease_ends(own_server: EmbeddedServer, n
 async def test_a_leader_whose_office_is_taken_is_deposed(pipelined: Redis, name: str) -> None:
     """A leader whose key is gone from the server is deposed at its next renewal, and elected again under a new term."""
     diary = Diary()
-    async with candidate(pipelined, name, diary, lease=0.3) as election:
+    async with candidate(pipelined, name, diary, lease=0.9) as election:
         first = await election.elected()
         await pipelined.delete(f"arp:office:{{{name}}}:lock")
         await eventually(lambda: len(diary.entries) >= 3)

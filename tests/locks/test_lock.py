@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import random
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -22,7 +23,10 @@ from aioredis_patterns.errors import LockError, LockLostError, LockTimeoutError
 from aioredis_patterns.events import LockAcquired, LockLost, LockReleased, LockTimedOut
 from aioredis_patterns.locks import Lease, Lock
 from aioredis_patterns.locks._waiting import Waiter, Waiting
+from aioredis_patterns.locks.lock import _UNDO
 from aioredis_patterns.locks.owner import next_token
+from tests.locks.ghosts import SECOND, overheard, times_in
+from tests.support.faults import FaultProxy
 from tests.support.waiting import eventually
 
 
@@ -77,9 +81,9 @@ async def test_release_answers_once(pipelined: Redis, name: str) -> None:
 
 async def test_a_lease_is_renewed_while_it_is_held(pipelined: Redis, name: str) -> None:
     """A hold outlives its lease many times."""
-    async with Lock(pipelined, name, lease=0.4) as lease:
+    async with Lock(pipelined, name, lease=0.6) as lease:
         fence = lease.fence
-        await eventually(lambda: lease.held_for > 1.3)
+        await eventually(lambda: lease.held_for > 2)
         assert not lease.lost
         assert await Lock(pipelined, name).try_acquire() is None
         assert (await Lock(pipelined, name).owner()).fence == fence
@@ -148,6 +152,20 @@ async def test_min_hold_keeps_the_lock_closed(pipelined: Redis, name: str) -> No
     assert await Lock(pipelined, name).force_release()
 
 
+async def test_a_lock_that_is_kept_closed_is_nobodys(pipelined: Redis, name: str) -> None:
+    """Until min_hold is over no token adopts a released lock, and it tells who had it."""
+    lock = Lock(pipelined, name, min_hold=60)
+    lease = await lock.acquire()
+    assert await lease.release()
+    for token in (lease.token, "-", ""):
+        with pytest.raises(LockLostError):
+            await lock.adopt(token)
+    owner = await lock.owner()
+    assert owner is not None
+    assert owner.fence == lease.fence
+    assert await lock.force_release()
+
+
 async def test_extend_renews_now_and_from_now_on(pipelined: Redis, name: str) -> None:
     """Extend sets the time that is left, with another length too."""
     lease = await Lock(pipelined, name, lease=2).acquire()
@@ -155,6 +173,24 @@ async def test_extend_renews_now_and_from_now_on(pipelined: Redis, name: str) ->
     assert 29 < lease.valid_for <= 30
     assert 29 < (await Lock(pipelined, name).owner()).valid_for <= 30
     await lease.release()
+
+
+async def test_a_shorter_lease_counts_though_its_answer_is_lost(own_server: EmbeddedServer, name: str) -> None:
+    """From the moment it is asked for, whatever an earlier renewal answers then, and it is renewed as it is."""
+    async with FaultProxy(own_server.host, own_server.port) as proxy, connect(proxy.url, deadline=0.3) as redis:
+        lease, renewal_sent = await Lock(redis, name, lease=60).acquire(), time.monotonic()
+        proxy.black_hole(requests=False)
+        extending = asyncio.create_task(lease.extend(1))
+        await asyncio.sleep(0)
+        assert lease.on_renewed(renewal_sent, 60_000)
+        assert lease.valid_for <= 1
+        with pytest.raises(RedisError):
+            await extending
+        assert lease.valid_for <= 1
+        proxy.heal()
+        await eventually(lambda: lease.held_for > 2)
+        assert not lease.lost
+        assert await lease.release()
 
 
 async def test_extend_never_takes_a_lost_lock_again(pipelined: Redis, name: str) -> None:
@@ -248,6 +284,12 @@ async def test_fences_grow_over_everything(pipelined: Redis, name: str) -> None:
             await lease.release()
             await pipelined.delete(f"arp:{{{name}}}:fence")
     assert fences == sorted(set(fences))
+
+
+async def test_a_new_fence_is_the_servers_time(pipelined: Redis, name: str) -> None:
+    """A counter that is not there begins at the server's time, in microseconds."""
+    async with times_in(pipelined, 0) as times, Lock(pipelined, name) as lease:
+        times.append(lease.fence)
 
 
 # Waiting -------------------------------------------------------------------------------------------------------------
@@ -379,8 +421,83 @@ async def test_a_lock_goes_to_a_client_that_waits_longer(pipelined: Redis, url: 
         near = asyncio.create_task(wait("near", pipelined))
         await enrolled(pipelined, name, 2)
         await held.release()
-        await asyncio.gather(far, near)
+        async with asyncio.timeout(0.4):  # both are woken, and do not have to look
+            await asyncio.gather(far, near)
         assert order == ["far", "near"]
+
+
+async def test_a_lock_stays_with_a_client_that_waits_longest(pipelined: Redis, url: str, name: str) -> None:
+    """A release gives the lock to the next task of its own client if that waits longer than every other client."""
+    async with connect(url) as other:
+        held = await Lock(pipelined, name).acquire()
+        near = asyncio.create_task(Lock(pipelined, name).acquire())
+        await enrolled(pipelined, name)
+        far = asyncio.create_task(Lock(other, name).acquire())
+        await enrolled(pipelined, name, 2)
+        assert await held.release()
+        lease = await near
+        assert not far.done()
+        assert await pipelined.zcard(f"arp:{{{name}}}:waiters") == 1  # who has the lock waits no more
+        assert await lease.release()
+        assert await (await far).release()
+
+
+@pytest.mark.parametrize("order", [("near", "far"), ("far", "near")])
+async def test_what_was_handed_over_goes_to_who_waits_longest(
+    pipelined: Redis, url: str, name: str, order: tuple[str, ...]
+) -> None:
+    """Who got the lock by hand gives it to the next of its client or to another one, whoever has waited longer."""
+    key, line, tasks = f"arp:{{{name}}}:lock", link_of(pipelined).companion(Waiting), []
+    async with connect(url) as other:
+        held = await Lock(pipelined, name).acquire()
+        heir = asyncio.create_task(Lock(pipelined, name).acquire())
+        await enrolled(pipelined, name)
+        for who in order:
+            tasks.append(asyncio.create_task(Lock(pipelined if who == "near" else other, name).acquire()))
+            await (eventually(lambda: len(line[key]) == 2) if who == "near" else enrolled(other, name, 2))
+        assert await held.release()
+        lease = await heir
+        await eventually(lambda: line.first(key).listening)
+        for task in tasks:
+            assert not task.done()
+            assert await lease.release()
+            async with asyncio.timeout(0.4):  # it is told, and does not have to look
+                lease = await task
+        assert await lease.release()
+
+
+async def test_who_gives_up_passes_a_wake_up_on(pipelined: Redis, name: str) -> None:
+    """An acquisition that is taken back wakes the next client, unless somebody else has the lock."""
+    lock, waiters = f"arp:{{{name}}}:lock", f"arp:{{{name}}}:waiters"
+    async with overheard(pipelined, "next") as told:
+        for holder, woken in (("", ["next"]), ("token 1 owner", ["next"]), ("another 1 owner", [])):
+            await pipelined.zadd(waiters, {"inbox": 1, "next": 2})
+            if holder:
+                await pipelined.set(lock, holder, px=60_000)
+            await _UNDO(pipelined, lock, waiters, "token", "inbox")
+            assert await told() == woken
+        assert await pipelined.zrange(waiters, 0, -1) == [b"next"]
+        await pipelined.delete(lock, waiters)
+
+
+async def test_one_client_is_woken(pipelined: Redis, name: str) -> None:
+    """A release tells the client that has waited longest, and nobody else."""
+    waiters = f"arp:{{{name}}}:waiters"
+    async with overheard(pipelined, "one", "two") as told:
+        for inbox in ("one", "two"):
+            lease = await Lock(pipelined, name).acquire()
+            await pipelined.zadd(waiters, {"one": 1, "two": 2} if inbox == "one" else {"two": 2})
+            assert await lease.release()
+            assert await told() == [inbox]
+
+
+async def test_a_place_counts_what_was_waited(pipelined: Redis, name: str) -> None:
+    """A client that asks after it has waited for five seconds stands where it would if it had asked at their start."""
+    async with Lock(pipelined, name) as held, times_in(pipelined, -5) as times:
+        lock, link = Lock(pipelined, name), link_of(pipelined)
+        _, answer = await lock._ask(link, "token", "owner", held.valid_until, "inbox", 5 * SECOND)
+        assert answer < 0
+        times.append(await pipelined.zscore(f"arp:{{{name}}}:waiters", "inbox"))
 
 
 async def test_hand_overs_are_cheap(pipelined: Redis, name: str) -> None:
@@ -706,9 +823,25 @@ async def test_an_heir_that_gave_up_does_not_keep_the_lock(pipelined: Redis, nam
     await gone(pipelined, name)
 
 
+async def test_a_full_server_hands_over(own_server: EmbeddedServer, name: str) -> None:
+    """When Redis is out of memory a lock goes to the next task of its client, and is kept closed for its time."""
+    async with connect(own_server.url) as redis:
+        lock, link = Lock(redis, name, min_hold=60), link_of(redis)
+        lease = await lock.acquire()
+        await redis.config_set("maxmemory-policy", "noeviction")
+        await redis.config_set("maxmemory", 1)
+        heir = Waiter("heir", "owner", 60_000, 0.0)  # which does not listen yet
+        assert await lock._hand_over(link, lease.token, heir)
+        assert heir.granted is not None
+        adopted = await lock.adopt("heir")
+        assert await adopted.release()
+        assert 59_000 < await redis.pttl(f"arp:{{{name}}}:lock") <= 60_000
+        assert await lock.try_acquire() is None
+
+
 async def test_scripts_may_be_flushed_at_any_time(redis: Redis, name: str) -> None:
     """Under an endless SCRIPT FLUSH every acquisition, renewal and release works."""
-    lock = Lock(redis, name, lease=0.3)
+    lock = Lock(redis, name, lease=1)
     counter, ended = 0, False
 
     async def flush() -> None:

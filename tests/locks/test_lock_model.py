@@ -62,7 +62,7 @@ class Model:
         if self.holder != token:
             return False
         if cooldown_ms:
-            self.take("-", cooldown_ms)
+            self.take(f"-{token}", cooldown_ms)
         else:
             self.free()
         return True

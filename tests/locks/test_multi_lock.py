@@ -13,10 +13,12 @@ from redis.asyncio import Redis
 
 from aioredis_patterns._core.keys import slot
 from aioredis_patterns.client import connect
+from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.embedded import embedded_cluster
 from aioredis_patterns.errors import LockLostError, LockTimeoutError
 from aioredis_patterns.events import LockAcquired, LockLost, LockReleased, LockTimedOut
 from aioredis_patterns.locks import Lock, MultiLock
+from tests.locks.ghosts import SECOND, overheard, times_in
 from tests.support.waiting import eventually
 
 
@@ -92,8 +94,8 @@ async def test_its_fence_is_above_those_of_each_name(anywhere: Redis, names: lis
 
 async def test_all_names_are_renewed(anywhere: Redis, names: list[str]) -> None:
     """The lease outlives its length many times, with every name."""
-    async with MultiLock(anywhere, names, lease=0.5) as lease:
-        await eventually(lambda: lease.held_for > 1.6)
+    async with MultiLock(anywhere, names, lease=0.9) as lease:
+        await eventually(lambda: lease.held_for > 2)
         assert not lease.lost
         assert await held(anywhere, names) == [True, True, True]
 
@@ -162,6 +164,50 @@ async def test_a_release_wakes_it_at_once(url: str, names: list[str]) -> None:
             lease = await waiter
             assert asyncio.get_running_loop().time() - started < 0.4
             await lease.release()
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_what_it_cannot_use_wakes_who_can(pipelined: Redis, names: list[str], others: int) -> None:
+    """One that asks while a name is another's wakes who waits for those that are free, whichever they are."""
+    two = sorted(names[:2], key=lambda name: slot(f"{{{name}}}"))
+    taken, free = two[others], two[1 - others]
+    async with Lock(pipelined, taken), overheard(pipelined, "inbox") as told:
+        await pipelined.zadd(f"arp:{{{free}}}:waiters", {"inbox": 1})
+        assert await MultiLock(pipelined, two).try_acquire() is None
+        assert await told() == ["inbox"]
+
+
+async def test_who_gives_up_wakes_nobody_for_what_is_held(pipelined: Redis, names: list[str]) -> None:
+    """What a claim takes back wakes who waits for its names where they are free, and not where another has them."""
+    lock, link = MultiLock(pipelined, names), link_of(pipelined)
+    (group,) = lock._groups_on(link)
+    async with Lock(pipelined, names[0]), overheard(pipelined, *names) as told:
+        for name in names:
+            await pipelined.zadd(f"arp:{{{name}}}:waiters", {name: 1, "inbox": 2})
+        assert await group.free(link, "token", 5, "inbox") == 0
+        assert sorted(await told()) == sorted(names[1:])
+        assert [await pipelined.exists(f"arp:{{{name}}}:waiters") for name in names] == [1, 0, 0]
+
+
+async def test_a_part_of_it_is_given_up_when_another_is_taken(pipelined: Redis, names: list[str]) -> None:
+    """A token that asks again, and has lost a name meanwhile, keeps none of the others."""
+    lock, link = MultiLock(pipelined, names, lease=60), link_of(pipelined)
+    (group,) = lock._groups_on(link)
+    for stolen in names:
+        assert await group.ask(link, "token", 0, 5) > 0
+        await Lock(pipelined, stolen).force_release()
+        async with Lock(pipelined, stolen):
+            assert await group.ask(link, "token", 0, 5) < 0
+            assert await held(pipelined, names) == [name == stolen for name in names]
+
+
+async def test_a_place_counts_what_was_waited(pipelined: Redis, names: list[str]) -> None:
+    """One that asks after it has waited for five seconds stands where it would if it had asked at their start."""
+    lock, link = MultiLock(pipelined, names), link_of(pipelined)
+    (group,) = lock._groups_on(link)
+    async with Lock(pipelined, names[0]), times_in(pipelined, -5) as times:
+        assert await group.ask(link, "token", 0, 5, "inbox", 5 * SECOND) < 0
+        times.append(await pipelined.zscore(f"arp:{{{names[0]}}}:waiters", "inbox"))
 
 
 async def test_a_wake_up_that_is_of_no_use_goes_on(url: str, names: list[str]) -> None:

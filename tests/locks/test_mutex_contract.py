@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from typing import Any
@@ -15,16 +16,18 @@ import pytest_asyncio
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import RedisError
 
 from aioredis_patterns.client import connect
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import LockTimeoutError, OutcomeUnknownError
+from aioredis_patterns.locks import Redlock
 from aioredis_patterns.locks._waiting import Waiting
 from tests.locks.mutexes import MUTEXES
 from tests.support.faults import Command, Fault, FaultProxy
 from tests.support.processes import worker
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, lag_of_the_loop
 
 CLIENTS: dict[str, Callable[[str], Any]] = {
     "pipelined": connect,
@@ -75,6 +78,18 @@ async def nothing_is_left(redis: Redis, name: str) -> None:
         return not await leftovers(redis, name)
 
     await eventually(clean)
+
+
+async def waiting(redis: Redis, name: str, lock: Any) -> asyncio.Task[Any]:
+    """A task that waits for a lock which is held, known to the server unless its class has no line there."""
+    before = await leftovers(redis, f"{name}*")
+    waiter = asyncio.create_task(lock.acquire())
+
+    async def known() -> bool:
+        return isinstance(lock, Redlock) or len(await leftovers(redis, f"{name}*")) > len(before)
+
+    await eventually(known)
+    return waiter
 
 
 def is_evalsha(command: Command) -> bool:
@@ -187,6 +202,106 @@ async def test_a_frozen_holder_learns_of_its_loss(
         assert await lease.release()
 
 
+async def test_a_dropped_handle_ends_with_its_lease(
+    pipelined: Redis, url: str, name: str, make: Callable[..., Any]
+) -> None:
+    """A waiter has what nobody gave back as soon as the lease has run out, though nobody tells it."""
+    async with connect(url) as other, lag_of_the_loop() as lag:
+        dropped = await make(pipelined, name, lease=0.2).acquire()
+        until = dropped.valid_until
+        del dropped
+        lease = await make(other, name, lease=10).acquire()
+        assert time.monotonic() - until < 0.15 + 2 * lag.worst
+        assert await lease.release()
+
+
+async def test_waiting_is_no_polling(own_server: EmbeddedServer, name: str, make: Callable[..., Any]) -> None:
+    """A waiter asks a few times in a second, and not all the time."""
+
+    async def calls() -> int:
+        stats = await other.info("commandstats")
+        return sum(stats.get(f"cmdstat_{command}", {"calls": 0})["calls"] for command in ("evalsha", "eval"))
+
+    async with connect(own_server.url) as redis, connect(own_server.url) as other:
+        held = await make(redis, name, lease=60).acquire()
+        waiter = asyncio.create_task(make(other, name, lease=60).acquire())
+        await eventually(lambda: len(link_of(other).companion(Waiting)) == 1)
+        before = await calls()
+        await eventually(lambda: held.held_for > 1)
+        assert await calls() - before < 25
+        assert await held.release()
+        assert await (await waiter).release()
+
+
+async def test_every_key_ends_by_itself(pipelined: Redis, url: str, name: str, make: Callable[..., Any]) -> None:
+    """While it is held and waited for there is no key that would stay if all who know of it died."""
+    async with make(pipelined, name, lease=60), connect(url) as other:
+        waiter = await waiting(pipelined, name, make(other, name, lease=60))
+        lives = {key: await pipelined.pttl(key) for key in await pipelined.keys(f"arp:{{{name}*")}
+        assert all(life > 0 for life in lives.values()), lives
+        waiter.cancel()
+        await asyncio.wait([waiter])
+
+
+async def test_who_gives_up_leaves_its_place(pipelined: Redis, url: str, name: str, make: Callable[..., Any]) -> None:
+    """The place of a waiter that was cancelled is free at once, and not when it would have run out."""
+    async with make(pipelined, name, lease=60), connect(url) as other:
+        before = await leftovers(pipelined, f"{name}*")
+        waiter = await waiting(pipelined, name, make(other, name, lease=60))
+        waiter.cancel()
+        await asyncio.wait([waiter])
+
+        async def has_left() -> bool:
+            return set(await leftovers(pipelined, f"{name}*")) == set(before)
+
+        await eventually(has_left, timeout=2)
+
+
+async def test_a_client_that_was_closed_stays_closed(
+    own_server: EmbeddedServer, name: str, make: Callable[..., Any]
+) -> None:
+    """What a cancelled waiter takes back opens no connection of a client that is closed in the same moment."""
+    async with connect(own_server.url) as direct, make(direct, name, lease=60):
+        before = await leftovers(direct, f"{name}*")  # for which it opens a connection
+        connections, tasks = len(await direct.client_list()), asyncio.all_tasks()
+        for _ in range(5):
+            redis = connect(own_server.url)
+            waiter = await waiting(direct, name, make(redis, name, lease=60))
+            waiter.cancel()
+            await asyncio.wait([waiter])
+            await redis.aclose()
+            await eventually(lambda: not asyncio.all_tasks() - tasks)
+
+        async def gone() -> bool:
+            is_closed = len(await direct.client_list()) <= connections
+            return is_closed and set(await leftovers(direct, f"{name}*")) == set(before)
+
+        await eventually(gone, timeout=2)
+
+
+async def test_a_release_of_what_was_taken_away_is_false(redis: Redis, name: str, make: Callable[..., Any]) -> None:
+    """Who gives back what the server has forgotten is told that it was not held any more."""
+    lease = await make(redis, name, lease=60).acquire()
+    for key in await leftovers(redis, name):
+        await redis.delete(key)
+    assert await lease.release() is False
+    assert lease.lost
+    assert await (await make(redis, name, lease=60).acquire(timeout=5)).release()
+
+
+async def test_a_full_server_takes_nothing_away(
+    own_server: EmbeddedServer, name: str, make: Callable[..., Any]
+) -> None:
+    """When Redis is out of memory what is held is prolonged and given back, though nothing new may be written."""
+    async with connect(own_server.url) as redis:
+        lease = await make(redis, name, lease=60).acquire()
+        await redis.config_set("maxmemory-policy", "noeviction")
+        await redis.config_set("maxmemory", 1)
+        await lease.extend()
+        assert await lease.release()
+        assert await leftovers(redis, name) == []
+
+
 async def test_a_storm_of_cancellations_leaves_nothing(redis: Redis, name: str, make: Callable[..., Any]) -> None:
     """Cancelled at random moments in every way, holders and waiters leave no key, no place in line and no task."""
     dice, lock, before = random.Random(11), make(redis, name, lease=30), asyncio.all_tasks()
@@ -221,7 +336,7 @@ async def test_a_storm_of_cancellations_leaves_nothing(redis: Redis, name: str, 
 
 async def test_scripts_may_be_flushed(redis: Redis, name: str, make: Callable[..., Any]) -> None:
     """SCRIPT FLUSH before, within and after a hold is not noticed."""
-    lock = make(redis, name, lease=0.2)
+    lock = make(redis, name, lease=0.6)
     for _ in range(3):
         await redis.script_flush()
         async with lock as lease:
@@ -379,6 +494,29 @@ async def test_a_release_that_is_cancelled_after_a_lost_reply_is_done_all_the_sa
         await asyncio.wait([releasing])
         assert releasing.cancelled()
         await nothing_is_left(direct, name)
+
+
+async def test_a_release_in_a_black_hole_ends_at_the_deadline(
+    own_server: EmbeddedServer, name: str, make: Callable[..., Any]
+) -> None:
+    """A release that nobody answers ends in an error at the client's deadline, not later."""
+    async with FaultProxy(own_server.host, own_server.port) as proxy, connect(proxy.url, deadline=0.5) as redis:
+        lease = await make(redis, name, lease=20).acquire()
+        proxy.black_hole()
+        async with lag_of_the_loop() as lag:
+            started = asyncio.get_running_loop().time()
+            with pytest.raises((OutcomeUnknownError, RedisError)):
+                await lease.release()
+            assert asyncio.get_running_loop().time() - started < 0.7 + 2 * lag.worst
+
+
+async def test_the_shortest_timeout_is_one(redis: Redis, name: str, make: Callable[..., Any]) -> None:
+    """What is left of somebody's patience may be less than any call takes: then it is over, and that is all."""
+    async with make(redis, name, lease=10) as held:
+        with pytest.raises((LockTimeoutError, OutcomeUnknownError)):
+            await asyncio.create_task(make(redis, name, lease=10).acquire(timeout=1e-9))
+        assert held.valid_for
+    await nothing_is_left(redis, name)
 
 
 async def test_a_release_that_is_cancelled_in_a_black_hole_ends(

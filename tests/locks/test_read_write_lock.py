@@ -15,6 +15,7 @@ from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import LockError, LockLostError, LockTimeoutError
 from aioredis_patterns.events import LockAcquired
 from aioredis_patterns.locks import Lease, ReadWriteLock
+from tests.locks.ghosts import server_us, times_in
 from tests.locks.test_mutex_contract import is_evalsha, leftovers, nothing_is_left
 from tests.support.faults import Fault, FaultProxy
 from tests.support.processes import worker
@@ -90,13 +91,64 @@ async def test_every_hold_has_a_greater_fence(pipelined: Redis, name: str) -> No
 
 async def test_readers_are_renewed(pipelined: Redis, name: str) -> None:
     """Readers keep writers out for many times their leases, while they live."""
-    lock = ReadWriteLock(pipelined, name, lease=0.5)
+    lock = ReadWriteLock(pipelined, name, lease=0.6)
     async with lock.read() as one, await lock.read().acquire() as two:
-        await eventually(lambda: two.held_for > 1.6)
+        await eventually(lambda: two.held_for > 2)
         assert await lock.write().try_acquire() is None
         assert not one.lost
         assert not two.lost
     assert await (await lock.write().acquire(timeout=0)).release()
+
+
+async def test_times_are_as_was_said(pipelined: Redis, name: str) -> None:
+    """A reader counts as one for its lease, a waiter as alive for three quarters of its heartbeat, by the server."""
+    lock, keys = ReadWriteLock(pipelined, name, lease=3600, heartbeat=4000), f"arp:{{{name}}}:"
+    async with times_in(pipelined, 3600) as times:
+        reading = await lock.read().acquire()
+        times.append(await pipelined.zscore(f"{keys}readers", reading.token))
+    assert 3590_000 < await pipelined.pttl(f"{keys}readers") <= 3600_000
+    async with times_in(pipelined, 3000) as times:
+        (writer,) = await line_up(pipelined, name, lock, "w")
+        times += [ends for _, ends in await pipelined.zrange(f"{keys}beats", 0, -1, withscores=True)]
+    assert await reading.release()
+    assert await (await writer).release()
+
+
+async def test_the_first_writer_looks_when_a_readers_lease_ends(pipelined: Redis, name: str) -> None:
+    """A writer that waits for readers asks again when the first of their leases ends."""
+    await ReadWriteLock(pipelined, name, lease=0.5, renew=False).read().acquire()
+    async with ReadWriteLock(pipelined, name).read():
+        turn = ReadWriteLock(pipelined, name, heartbeat=4).write()._turn()
+        assert 0 < -await turn._ask(5, "place") <= 500
+        await turn._undo(turn._inbox, 5)
+
+
+async def test_a_reader_whose_time_is_over_is_not_renewed(pipelined: Redis, name: str) -> None:
+    """A reader that comes too late has lost its lease, also when nobody has looked since."""
+    readers = f"arp:{{{name}}}:readers"
+    reading = await ReadWriteLock(pipelined, name).read().acquire()
+    await pipelined.zadd(readers, {reading.token: await server_us(pipelined)})
+    with pytest.raises(LockLostError):
+        await reading.extend()
+    reading = await ReadWriteLock(pipelined, name).read().acquire()
+    assert await pipelined.delete(readers)
+    assert await reading.release() is False
+    reading = await ReadWriteLock(pipelined, name).read().acquire()
+    assert await pipelined.delete(readers)
+    with pytest.raises(LockLostError, match="expired"):
+        await reading.extend()
+
+
+async def test_a_full_server_renews_readers(own_server: EmbeddedServer, name: str) -> None:
+    """When Redis is out of memory a reader is renewed, goes up and down, and leaves."""
+    async with connect(own_server.url) as redis:
+        lock = ReadWriteLock(redis, name)
+        reading = await lock.read().acquire()
+        await redis.config_set("maxmemory-policy", "noeviction")
+        await redis.config_set("maxmemory", 1)
+        await reading.extend()
+        reading = await lock.downgrade(await lock.upgrade(reading))
+        assert await reading.release()
 
 
 async def test_try_acquire_lets_a_waiting_writer_go_first(pipelined: Redis, name: str) -> None:
@@ -129,6 +181,7 @@ async def test_readers_and_writers_take_turns(pipelined: Redis, name: str) -> No
     held = await lock.write().acquire()
     tasks = await line_up(pipelined, name, lock, "wrwrr")
     await held.release()
+    assert await pipelined.zcard(f"arp:{{{name}}}:queue") == 2  # the readers were let in together
     readers = await admitted(tasks, ".x.xx")
     tasks += await line_up(pipelined, name, lock, "rr")
     for reader in readers:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import random
 import time
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -19,6 +21,7 @@ from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import EmbeddedServer, embedded_servers
 from aioredis_patterns.errors import LockLostError, LockTimeoutError, OutcomeUnknownError
 from aioredis_patterns.locks import Redlock
+from aioredis_patterns.locks.redlock import _CONFIRM
 from tests.locks.test_mutex_contract import is_evalsha
 from tests.support.faults import Fault, FaultProxy
 from tests.support.waiting import eventually
@@ -54,7 +57,7 @@ def proxy_of(server: EmbeddedServer) -> FaultProxy:
 async def holders(five: Sequence[Redis], name: str) -> list[str]:
     """The token that has the lock on each server; empty where it is free."""
     values: list[Any] = [await redis.get(f"arp:{{{name}}}:redlock") for redis in five]
-    return [bytes(value).split()[0].decode() if value else "" for value in values]
+    return [bytes(value).decode() if value else "" for value in values]
 
 
 async def free_everywhere(five: Sequence[Redis], name: str) -> None:
@@ -270,6 +273,62 @@ async def test_a_renewal_puts_the_lock_back(servers: list[EmbeddedServer], five:
     await free_everywhere(five, name)
 
 
+async def test_a_server_that_lost_a_part_gets_it_back(five: list[Redis], name: str) -> None:
+    """A renewal puts the lock back where it alone is gone, and the fence where both are."""
+    lock, fence = f"arp:{{{name}}}:redlock", f"arp:{{{name}}}:redlock:fence"
+    async with Redlock(five, name, lease=0.9) as lease:
+        for redis, lost in ((five[0], [lock]), (five[1], [lock, fence])):
+
+            async def is_whole() -> bool:
+                note: Any = await redis.get(fence) or b"0"  # noqa: B023
+                return await redis.get(lock) == lease.token.encode() and note.startswith(b"%d " % lease.fence)  # noqa: B023
+
+            await eventually(is_whole)
+            await redis.delete(*lost)
+            await eventually(is_whole)
+        assert not lease.lost
+    await free_everywhere(five, name)
+
+
+async def test_a_server_confirms_what_it_has(pipelined: Redis, name: str) -> None:
+    """A fence is noted where the token has the lock, and never in the place of a greater one."""
+    lock, fence = f"arp:{{{name}}}:redlock", f"arp:{{{name}}}:redlock:fence"
+    assert await _CONFIRM(pipelined, lock, fence, "token", 50) == 0
+    assert not await pipelined.exists(lock, fence)
+    await pipelined.set(lock, "token", px=1000)
+    await pipelined.set(fence, "100 run", px=1000)
+    assert await _CONFIRM(pipelined, lock, fence, "token", 50) == 1
+    assert (await pipelined.get(fence) or b"").startswith(b"100 ")
+    assert await pipelined.pttl(fence) > 1000
+
+
+async def test_a_lock_without_an_end_is_taken(pipelined: Redis, name: str) -> None:
+    """What somebody has written there by hand, without an expiry, is another's lock."""
+    await pipelined.set(f"arp:{{{name}}}:redlock", "another")
+    assert await Redlock([pipelined], name).try_acquire() is None
+    await pipelined.delete(f"arp:{{{name}}}:redlock")
+
+
+async def test_a_server_is_young_for_a_lease(servers: list[EmbeddedServer], five: list[Redis], name: str) -> None:
+    """A server's vote counts alone when it has run for longer than a lease, whether it knew the lock before or not."""
+
+    async def age() -> int:
+        return min([int((await redis.info("server"))["uptime_in_seconds"]) for redis in five[1:]])
+
+    async def is_at(seconds: int) -> bool:
+        return await age() >= seconds
+
+    await servers[0].kill()
+    lock = Redlock(five, name, lease=4)
+    with pytest.raises(UNREACHABLE, match="started less than a lease ago"):
+        await lock.try_acquire()
+    await eventually(lambda: is_at(4), timeout=10)
+    with pytest.raises(UNREACHABLE, match="started less than a lease ago"):
+        await lock.try_acquire()
+    await eventually(lambda: is_at(6), timeout=10)
+    assert await (await lock.acquire(timeout=5)).release()
+
+
 async def test_a_majority_that_forgot_is_a_loss(servers: list[EmbeddedServer], five: list[Redis], name: str) -> None:
     """A holder whose lock is gone from three of five is cancelled at the next renewal and told, and nothing stays."""
     with pytest.raises(LockLostError) as caught:
@@ -304,6 +363,7 @@ async def test_extending_needs_a_majority(servers: list[EmbeddedServer], five: l
         lease = await Redlock(own, name, lease=10, renew=False).acquire()
         await lease.extend(30)
         assert 29 < lease.valid_for <= 30 * 0.99 - 0.002
+        assert sorted([await redis.pttl(f"arp:{{{name}}}:redlock") for redis in five])[2] > 29_000  # on a majority
         for server in servers[:3]:
             server.pause()
         with pytest.raises(UNREACHABLE):
@@ -315,8 +375,8 @@ async def test_extending_needs_a_majority(servers: list[EmbeddedServer], five: l
         for server in servers[:3]:
             server.resume()
         for redis in five[:3]:
-            await redis.set(f"arp:{{{name}}}:redlock", "another 7", px=1000)
-        with pytest.raises(LockLostError):
+            await redis.set(f"arp:{{{name}}}:redlock", "another", px=1000)
+        with pytest.raises(LockLostError, match="taken"):
             await lease.extend()
         assert not await lease.release()
 
@@ -385,6 +445,20 @@ async def test_a_server_that_was_cut_off_is_freed_when_it_is_back(
         for proxy in proxies:
             proxy.heal()
         await free_everywhere(five, name)
+
+
+async def test_a_handle_that_is_dropped_is_gone(servers: list[EmbeddedServer], name: str) -> None:
+    """What failed before it was acquired keeps no handle alive, which would be renewed until a garbage collection."""
+    async with behind_proxies(servers) as (proxies, three):
+        for proxy in proxies:
+            proxy.add(Fault("cut_after", is_evalsha))
+        gc.disable()
+        try:
+            handle = weakref.ref(await Redlock(three, name, lease=5).acquire())
+            await eventually(lambda: handle() is None, timeout=2)
+        finally:
+            gc.enable()
+        assert all(proxy.struck.total() for proxy in proxies)
 
 
 async def test_cancelled_at_any_moment_nothing_is_left(five: list[Redis], servers: list[Any], name: str) -> None:

@@ -98,7 +98,7 @@ async def test_a_cancelled_inner_acquire_counts_for_nothing(pipelined: Redis, na
 
 async def test_a_loss_cancels_whoever_is_inside(pipelined: Redis, name: str) -> None:
     """The task is cancelled wherever it is inside, and told by the block that it entered first."""
-    lock, reached = ReentrantLock(pipelined, name, lease=0.2), []
+    lock, reached = ReentrantLock(pipelined, name, lease=0.6), []
     with pytest.raises(LockLostError):
         async with lock:
             async with lock:
@@ -113,7 +113,7 @@ async def test_a_loss_cancels_whoever_is_inside(pipelined: Redis, name: str) -> 
 
 async def test_a_loss_is_told_in_a_block_within_a_bare_hold(pipelined: Redis, name: str) -> None:
     """A block entered by a task that holds a handle already is cancelled and told all the same."""
-    lock = ReentrantLock(pipelined, name, lease=0.2)
+    lock = ReentrantLock(pipelined, name, lease=0.6)
     handle = await lock.acquire()
     with pytest.raises(LockLostError):
         async with lock:
@@ -125,7 +125,7 @@ async def test_a_loss_is_told_in_a_block_within_a_bare_hold(pipelined: Redis, na
 
 async def test_a_block_within_a_bare_hold_leaves_it(pipelined: Redis, name: str) -> None:
     """After a block the handle that was there before holds on, and its loss cancels nobody."""
-    lock = ReentrantLock(pipelined, name, lease=0.2)
+    lock = ReentrantLock(pipelined, name, lease=0.6)
     handle = await lock.acquire()
     async with lock:
         pass
@@ -150,7 +150,7 @@ async def test_a_lost_lock_is_not_taken_again_unnoticed(pipelined: Redis, name: 
 
 async def test_dropped_handles_are_not_renewed(pipelined: Redis, name: str) -> None:
     """When every handle was dropped by the program the lock ends with its lease, though the task lives."""
-    lock = ReentrantLock(pipelined, name, lease=0.2)
+    lock = ReentrantLock(pipelined, name, lease=0.6)
     handles: list[ReentrantLease] | None = [await lock.acquire(), await lock.acquire()]
     assert handles
     handles = None

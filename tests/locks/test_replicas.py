@@ -84,6 +84,18 @@ async def test_waiters_take_turns(own_server: EmbeddedServer, replica: EmbeddedS
         await nothing_is_left(redis, name)
 
 
+async def test_what_another_gives_it_is_replicated_too(own_server: EmbeddedServer, name: str) -> None:
+    """Who waits for a lock with replicas gets none without them from a task of its client that asks for no replicas."""
+    async with connect(own_server.url) as redis:
+        held = await Lock(redis, name).acquire()
+        waiter = asyncio.create_task(Lock(redis, name, lease=2, min_replicas=1).acquire())
+        await eventually(lambda: redis.exists(f"arp:{{{name}}}:waiters"))
+        assert await held.release()
+        with pytest.raises(LockError, match="reached 0 of 1 replicas"):
+            await waiter
+        await nothing_is_left(redis, name)
+
+
 async def refused(redis: Redis, name: str) -> None:
     """Check that there is no lock to be had, and that no try leaves anything."""
     lock, loop = Lock(redis, name, lease=2, min_replicas=1), asyncio.get_running_loop()

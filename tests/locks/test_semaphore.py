@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from aioredis_patterns.errors import LockError, LockLostError, LockTimeoutError
 from aioredis_patterns.events import LockAcquired, LockReleased, LockTimedOut
 from aioredis_patterns.locks import Lease, Semaphore
 from aioredis_patterns.locks._waiting import Waiting
+from tests.locks.ghosts import SECOND, overheard, server_us, times_in
 from tests.support.processes import worker
 from tests.support.waiting import eventually
 
@@ -96,10 +98,10 @@ async def test_a_release_counts_once(pipelined: Redis, name: str) -> None:
 
 async def test_permits_are_renewed(pipelined: Redis, name: str) -> None:
     """Permits outlive their lease many times while they are held, and expire together when they are not renewed."""
-    semaphore = Semaphore(pipelined, name, permits=5, lease=0.5)
+    semaphore = Semaphore(pipelined, name, permits=5, lease=0.6)
     kept = await semaphore.acquire(count=2)
-    dropped = await Semaphore(pipelined, name, permits=5, lease=0.5, renew=False).acquire(count=3)
-    await eventually(lambda: dropped.lost and kept.held_for > 1.6)
+    dropped = await Semaphore(pipelined, name, permits=5, lease=0.15, renew=False).acquire(count=3)
+    await eventually(lambda: dropped.lost and kept.held_for > 2)
     assert await semaphore.available() == 3
     assert not kept.lost
     assert await dropped.release() is False
@@ -115,6 +117,25 @@ async def test_an_expired_permit_is_not_extended(pipelined: Redis, name: str) ->
         await lease.extend()
     assert lease.lost
     assert await semaphore.available() == 1
+
+
+async def test_a_permit_whose_time_is_over_is_not_renewed(pipelined: Redis, name: str) -> None:
+    """A holder that comes too late has lost its permits, also when nobody has looked since."""
+    lease = await Semaphore(pipelined, name, lease=60).acquire(count=2)
+    late = dict.fromkeys([f"{lease.token}:1", f"{lease.token}:2"], await server_us(pipelined))
+    await pipelined.zadd(f"arp:{{{name}}}:permits", late)
+    with pytest.raises(LockLostError):
+        await lease.extend()
+
+
+async def test_permits_live_as_long_as_was_said(pipelined: Redis, name: str) -> None:
+    """Each permit of a hold ends when its lease has passed on the server's clock."""
+    async with times_in(pipelined, 3600) as times:
+        lease = await Semaphore(pipelined, name, lease=3600).acquire(count=3)
+        times += [ends for _, ends in await pipelined.zrange(f"arp:{{{name}}}:permits", 0, -1, withscores=True)]
+        assert len(times) == 3
+    assert 3590_000 < await pipelined.pttl(f"arp:{{{name}}}:permits") <= 3600_000
+    assert await lease.release()
 
 
 async def test_a_killed_holder_gives_its_permits_back_with_its_lease(url: str, pipelined: Redis, name: str) -> None:
@@ -215,6 +236,85 @@ async def test_a_dead_waiter_costs_a_heartbeat(url: str, pipelined: Redis, name:
     await held.release()
     await lease.release()
     await nothing_is_left(pipelined, name)
+
+
+async def test_one_that_waits_is_not_overtaken(pipelined: Redis, name: str) -> None:
+    """In a fair semaphore a free permit is kept for who wants two, however long the second one takes."""
+    semaphore = Semaphore(pipelined, name, permits=2, fifo=True)
+    held = await semaphore.acquire()
+    waiter = asyncio.create_task(semaphore.acquire(count=2))
+    await waiting(pipelined, name)
+    for _ in range(3):
+        assert await semaphore.try_acquire() is None
+    assert await held.release()
+    assert await (await waiter).release()
+    await nothing_is_left(pipelined, name)
+
+
+async def test_a_place_counts_what_was_waited(pipelined: Redis, name: str) -> None:
+    """Who asks after it has waited for five seconds stands where it would had it asked then, and stays there."""
+    semaphore, link = Semaphore(pipelined, name, permits=1), link_of(pipelined)
+    async with semaphore, times_in(pipelined, -5) as times:
+        claim = semaphore._claim(link, 1)
+        for waited in (5 * SECOND, 0):
+            assert await claim._ask(5, "inbox", waited) < 0
+            times.append(await pipelined.zscore(f"arp:{{{name}}}:line", "1 inbox"))
+        await claim._undo("inbox", 5)
+
+
+@asynccontextmanager
+async def ghosts(redis: Redis, name: str, *wanted: int) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
+    """Waiters that want so many permits and take none; the call tells which of them were woken, by their number."""
+    inboxes = [f"{number}" for number in range(len(wanted))]
+    places = [f"{count} {inbox}" for count, inbox in zip(wanted, inboxes, strict=True)]
+    alive = await server_us(redis) + 60 * SECOND
+    await redis.zadd(f"arp:{{{name}}}:line", {place: number for number, place in enumerate(places, 1)})
+    await redis.zadd(f"arp:{{{name}}}:heard", dict.fromkeys(places, alive))
+    async with overheard(redis, *inboxes) as told:
+        yield told
+    await redis.delete(f"arp:{{{name}}}:line", f"arp:{{{name}}}:heard")
+
+
+async def test_as_many_are_woken_as_fit(pipelined: Redis, name: str) -> None:
+    """A release wakes those for whom there are permits now, in their order, and nobody else."""
+    semaphore = Semaphore(pipelined, name, permits=4)
+    held = [await semaphore.acquire(count=count) for count in (3, 1)]
+    async with ghosts(pipelined, name, 1, 4, 2, 1, 1) as woken:
+        assert await held[0].release()
+        assert await woken() == ["0", "2"]
+        assert await held[1].release()
+        assert await woken() == ["0", "2", "3"]
+        assert await (await semaphore.acquire(count=3)).release()
+        assert await woken() == ["0", "0", "2", "3"]  # one is free beside the three, then all are
+
+
+async def test_in_a_fair_one_nobody_is_woken_before_the_first(pipelined: Redis, name: str) -> None:
+    """While there is too little for who is first nobody else is told of it."""
+    semaphore = Semaphore(pipelined, name, permits=3, fifo=True)
+    held = [await semaphore.acquire() for _ in range(3)]
+    async with ghosts(pipelined, name, 2, 1, 1) as woken:
+        assert await held[0].release()
+        assert await woken() == []
+        assert await held[1].release()
+        assert await woken() == ["0"]
+        assert await held[2].release()
+        assert await woken() == ["0", "1"]
+
+
+async def test_nobody_is_woken_for_nothing(pipelined: Redis, name: str) -> None:
+    """Where no permit is free nobody is told of one: after an acquisition, a release of too many, or a new size."""
+    semaphore = Semaphore(pipelined, name, permits=2)
+    held = await semaphore.acquire()
+    async with ghosts(pipelined, name, 1, 2) as woken:
+        other = await semaphore.acquire()
+        assert await woken() == []
+        await semaphore.resize(1)
+        assert await woken() == []
+        assert await held.release()
+        assert await woken() == []
+        assert await other.release()
+        assert await woken() == ["0"]
+    await pipelined.delete(f"arp:{{{name}}}:size")
 
 
 async def test_hundreds_of_waiters_are_one_place(pipelined: Redis, name: str) -> None:

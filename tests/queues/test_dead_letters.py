@@ -44,6 +44,19 @@ async def test_a_traceback_names_the_line(pipelined: Redis, name: str) -> None:
     assert (rejected.reason, rejected.traceback) == ("no thing", "")
 
 
+async def test_a_traceback_is_no_reason(pipelined: Redis, name: str) -> None:
+    """A letter is chosen by what its reason says, and not by what stands in its traceback."""
+    queue = Queue(pipelined, name, max_deliveries=1)
+    await queue.put("x")
+    with pytest.raises(LookupError):
+        async for delivery in queue.deliveries():
+            async with delivery:
+                raise LookupError("no such address") from KeyError("k")
+    (letter,) = await queue.dead.list(error="LookupError: no")
+    assert "KeyError" in letter.traceback
+    assert await queue.dead.list(error="KeyError") == []
+
+
 async def test_an_age_is_counted_from_the_death(redis: Redis, name: str) -> None:
     """Older than an hour is what died an hour ago, and not what has a second to go."""
     queue = Queue(redis, name)

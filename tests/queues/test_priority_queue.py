@@ -48,6 +48,27 @@ async def test_what_is_handed_back_keeps_its_place(redis: Redis, name: str) -> N
     assert await claimed(queue, 9) == ["a", "c", "b", "low"]
 
 
+@pytest.mark.parametrize("priority", [4096, -4096])
+async def test_equals_keep_their_order_at_the_ends(pipelined: Redis, name: str, priority: int) -> None:
+    """The highest and the lowest priority are first in, first out, as any other is."""
+    queue: PriorityQueue[Any] = PriorityQueue(pipelined, name)
+    for number in range(20):
+        await queue.put(number, priority=priority)
+    assert await claimed(queue, 20) == list(range(20))
+
+
+async def test_a_group_has_its_turn_from_the_first_message_on(pipelined: Redis, name: str) -> None:
+    """Of the next two messages one is of the group that has come just now, at any priority."""
+    queue: PriorityQueue[str] = PriorityQueue(pipelined, name)
+    for priority in range(10, 0, -1):
+        for _ in range(8):
+            await queue.put("big", priority=priority, group="big")
+        assert await claimed(queue, 4) == ["big"] * 4
+        await queue.put("small", priority=priority, group="small")
+        assert sorted(await claimed(queue, 2)) == ["big", "small"]
+        assert await claimed(queue, 3) == ["big"] * 3
+
+
 async def test_groups_take_turns(redis: Redis, name: str) -> None:
     """However much a group has put, another gets every second turn, from its first message on."""
     queue: PriorityQueue[str] = PriorityQueue(redis, name)

@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from aioredis_patterns._core.renewal import Renewals
 from aioredis_patterns.client import connect
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.codecs import codec_for
@@ -19,6 +20,7 @@ from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import CodecError, OutcomeUnknownError, QueueFullError
 from aioredis_patterns.queues import PriorityQueue, Queue, QueueStats, Transaction
 from aioredis_patterns.queues._waiting import Waiting
+from aioredis_patterns.queues.delivery import hand_back
 from tests.support.faults import Command, Fault, FaultProxy
 from tests.support.waiting import eventually
 
@@ -46,6 +48,13 @@ async def until(queue: Any, wanted: Callable[[QueueStats], bool]) -> None:
     async with asyncio.timeout(10):
         while not wanted(await queue.stats()):  # noqa: ASYNC110  # the state is the server's
             await asyncio.sleep(0.01)
+
+
+async def end_long_ago(redis: Redis, name: str, id_: str) -> None:
+    """Have the ttl of a message be over."""
+    records = f"arp:{{{name}}}:messages"
+    put, _, rest = (await redis.hget(records, id_) or b"").split(b" ", 2)
+    await redis.hset(records, id_, b"%b 1 %b" % (put, rest))
 
 
 # Putting and claiming ------------------------------------------------------------------------------------------------
@@ -88,10 +97,15 @@ async def test_nothing_is_left_of_what_was_done(redis: Redis, name: str, make: M
     assert await first.ack() is True
     acked = await asyncio.gather(*[delivery.ack() for delivery in await queue.claim_many(9, timeout=0)])
     assert acked == [True] * 4
-    for part in ("messages", "leased", "ready"):
+    await queue.put_many("ab")
+    committed, rejected = await queue.claim_many(2)
+    assert await Transaction(committed).commit()
+    assert await rejected.reject("no")
+    assert await queue.dead.drop() == 1
+    for part in ("messages", "leased", "ready", "dead"):
         assert not await redis.exists(f"arp:{{{name}}}:{part}")
     known = [str(field).removeprefix("b'") for field in await redis.hkeys(f"arp:{{{name}}}:index")]
-    assert [field for field in known if field.startswith(("a:", "t:"))] == []
+    assert [field for field in known if field.startswith(("a:", "t:", "r:"))] == []
 
 
 async def test_a_message_ends_when_it_was_said(redis: Redis, name: str, make: Make) -> None:
@@ -107,7 +121,35 @@ async def test_what_is_due_is_ready(pipelined: Redis, name: str, make: Make) -> 
     queue = make(pipelined, name)
     await queue.put("x", delay=0.05)
     await until(queue, lambda stats: stats.ready == 1)
-    assert await queue.stats() == QueueStats(1, 0, 0, 0, None)
+    assert await queue.stats() == QueueStats(1, 0, 0, 0, pytest.approx(30, abs=30))
+
+
+async def test_what_a_dead_consumer_held_has_an_age(pipelined: Redis, name: str, make: Make) -> None:
+    """Where all that is ready was held by who is gone, or is due, the age is still that of a message that is ready."""
+    queue = make(pipelined, name, visibility=0.05)
+    await queue.put("held")
+    assert (await queue.stats()).oldest_age is not None
+    assert await queue.claim(timeout=0) is not None
+    await until(queue, lambda stats: stats.ready == 1)
+    assert 0.05 <= (await queue.stats()).oldest_age < 60
+    assert await (await queue.claim(timeout=0)).ack()
+    await queue.put("due", delay=0.05)
+    await until(queue, lambda stats: stats.ready == 1)
+    assert 0.05 <= (await queue.stats()).oldest_age < 60
+
+
+async def test_headers_that_are_none_become_a_dead_letter(pipelined: Redis, name: str, make: Make) -> None:
+    """A record whose headers are no mapping of texts, or nested beyond measure, is put aside at once."""
+    queue = make(pipelined, name)
+    damaged = [b"5", b"[]", b"{", b"[" * 100_000, b'{"a": 1}', b"\xff"]
+    for headers in damaged:
+        id_ = await queue.put("x")
+        await pipelined.hset(f"arp:{{{name}}}:messages", id_, b"1 0 0 \t\n" + headers + b'\n"x"')
+    await queue.put("good")
+    assert await drained(queue) == ["good"]
+    letters = await queue.dead.list()
+    assert [letter.reason[:11] for letter in letters] == ["undecodable"] * len(damaged)
+    assert {len(letter.headers) for letter in letters} == {0}
 
 
 async def test_a_record_that_is_none_becomes_a_dead_letter(pipelined: Redis, name: str, make: Make) -> None:
@@ -153,6 +195,7 @@ async def test_a_dead_letter_without_its_record_is_none(pipelined: Redis, name: 
             await delivery.reject("bad")
         records = f"arp:{{{name}}}:messages"
         await pipelined.hdel(records, (await pipelined.hkeys(records))[0])
+        assert len(await queue.dead.list()) == 1
         await ending()
         assert (await queue.stats()).dead == 0
     assert len(await drained(queue)) == 1
@@ -200,6 +243,127 @@ async def test_a_delayed_message_comes_when_it_is_due(redis: Redis, name: str, m
     delivery = await claim
     assert delivery.payload == "later"
     assert 0.19 < loop.time() - before < 2
+    assert await queue.claim(timeout=0) is None
+    assert not await redis.exists(f"arp:{{{name}}}:waiters")
+
+
+async def test_times_are_exact(pipelined: Redis, name: str, make: Make) -> None:
+    """A lease and a delay last as long as was said, to the microsecond, whoever said it."""
+    queue = make(pipelined, name, visibility=1000)
+
+    async def lasts(call: Any, seconds: int, part: str) -> Any:
+        times = [await pipelined.time()]
+        result = await call
+        times.append(await pipelined.time())
+        ((_, end),) = await pipelined.zrange(f"arp:{{{name}}}:{part}", 0, -1, withscores=True)
+        earliest, latest = [(whole + seconds) * 1_000_000 + micros for whole, micros in times]
+        assert earliest <= end <= latest
+        return result
+
+    await queue.put(1, dedup="x")
+    delivery = await lasts(queue.claim(timeout=0), 1000, "leased")
+    await lasts(delivery.extend(2000), 2000, "leased")
+    await lasts(queue.put(2, delay=3000), 3000, "delayed")
+    assert (await queue.stats()).delayed == 1
+    await pipelined.delete(f"arp:{{{name}}}:delayed")
+
+    async def put_meanwhile() -> None:
+        await queue.put(3, dedup="x", dedup_again=True, delay=4000)
+        await delivery.ack()
+
+    await lasts(put_meanwhile(), 4000, "delayed")
+    await pipelined.delete(f"arp:{{{name}}}:delayed")
+    await queue.put(5)
+    await lasts((await queue.claim(timeout=0)).nack(delay=5000), 5000, "delayed")
+
+
+async def test_who_waits_does_not_ask_and_ask(pipelined: Redis, name: str, make: Make) -> None:
+    """A consumer sleeps until the next message may be claimed, however far that is."""
+    queue = make(pipelined, name)
+    await queue.put("x", delay=60)
+    before = await calls_of(pipelined)
+    assert await queue.claim(timeout=0.3) is None
+    assert await calls_of(pipelined) - before <= 3
+
+
+async def test_a_message_wakes_one_client(pipelined: Redis, url: str, name: str, make: Make) -> None:
+    """Of many clients that wait, as many ask as there are messages."""
+    waiters = f"arp:{{{name}}}:waiters"
+    async with connect(url) as one, connect(url) as two, connect(url) as three:
+        claims = []
+        for number, client in enumerate((one, two, three), 1):
+            claims.append(asyncio.create_task(make(client, name).claim(timeout=30)))
+            await eventually(lambda number=number: _has(pipelined, waiters, number))
+        before = await calls_of(pipelined)
+        await make(pipelined, name).put("x")
+        await asyncio.wait(claims, return_when=asyncio.FIRST_COMPLETED)
+        assert await pipelined.zcard(waiters) == 2
+        assert await calls_of(pipelined) - before == 2
+        for claim in claims:
+            claim.cancel()
+        await asyncio.gather(*claims, return_exceptions=True)
+
+
+async def _has(redis: Redis, key: str, count: int) -> bool:
+    return bool(await redis.zcard(key) == count)
+
+
+async def test_what_is_handed_back_together_wakes_all_that_it_is_for(
+    pipelined: Redis, url: str, name: str, make: Make
+) -> None:
+    """Whoever takes one of several messages tells the next client, and who gives up passes on what he was told."""
+    queue, waiters = make(pipelined, name), f"arp:{{{name}}}:waiters"
+    await queue.put_many("ab")
+    tokens = [delivery.token for delivery in await queue.claim_many(2)]
+    async with connect(url) as one, connect(url) as two, pipelined.pubsub() as gone:
+        claims = []
+        for number, client in enumerate((one, two), 1):
+            claims.append(asyncio.create_task(make(client, name).claim(timeout=30)))
+            await eventually(lambda number=number: _has(pipelined, waiters, number))
+        assert await hand_back(queue._place, link_of(pipelined), *tokens) == 2
+        async with asyncio.timeout(5):  # after 7 each would look for himself
+            found = await asyncio.gather(*claims)
+        assert sorted((delivery.payload, delivery.attempt) for delivery in found) == [("a", 1), ("b", 1)]
+        await gone.subscribe("arp:inbox:gone")
+        await gone.get_message(timeout=5)
+        await pipelined.zadd(waiters, {"arp:inbox:gone": 1})
+        claim = asyncio.create_task(make(one, name).claim(timeout=30))
+        await eventually(lambda: _has(pipelined, waiters, 2))
+        await queue.put("c")
+        await hand_back(queue._place, link_of(pipelined), inbox="arp:inbox:gone")
+        async with asyncio.timeout(5):
+            assert (await claim).payload == "c"
+
+
+async def test_who_waits_gets_what_a_dead_consumer_held(pipelined: Redis, name: str, make: Make) -> None:
+    """When a lease ends, who waits gets its message before he would look for himself; all return in their order."""
+    queue = make(pipelined, name, visibility=0.3)
+    await queue.put_many("abc")
+    assert len(await queue.claim_many(3)) == 3
+    again = await queue.claim_many(9, timeout=2)  # after 2.5 he would look for himself
+    assert [delivery.payload for delivery in again] == ["a", "b", "c"]
+
+
+async def test_a_claim_whose_reply_was_lost_is_the_same(own_server: EmbeddedServer, name: str, make: Make) -> None:
+    """A claim that is asked again after its reply was lost gives what the first one took, and takes no more."""
+    async with FaultProxy(str(own_server.host), int(own_server.port or 0)) as proxy, connect(proxy.url) as redis:
+        queue = make(redis, name)
+        await queue.put_many("abc")
+        fault = proxy.add(Fault("cut_after", is_evalsha))
+        found = await queue.claim_many(2)
+        assert proxy.struck[fault] == 1
+        assert [(delivery.payload, delivery.attempt) for delivery in found] == [("a", 1), ("b", 1)]
+        assert await queue.stats() == QueueStats(1, 0, 2, 0, pytest.approx(30, abs=30))
+        assert [await delivery.ack() for delivery in found] == [True, True]
+
+
+async def test_a_mark_without_its_message_is_none(pipelined: Redis, name: str, make: Make) -> None:
+    """A dedup key whose message somebody has removed stands in nobody's way."""
+    queue = make(pipelined, name)
+    first = await queue.put(1, dedup="x")
+    await pipelined.delete(f"arp:{{{name}}}:messages")
+    assert await queue.put(2, dedup="x") != first
+    assert await drained(queue) == [2]
 
 
 async def test_the_like_of_a_pending_message_is_not_put(redis: Redis, name: str, make: Make) -> None:
@@ -259,7 +423,7 @@ async def test_what_is_to_run_again_does_not_depend_on_how_it_ends(
 ) -> None:
     """Whatever becomes of the message before, the one that was put meanwhile is claimed once after its end."""
     queue = make(pipelined, name, max_deliveries=1, visibility=0.05 if end == "lease" else 30)
-    await queue.put(1, dedup="x", ttl=0.5 if end == "ttl" else None)
+    first = await queue.put(1, dedup="x", ttl=60 if end == "ttl" else None)
     delivery = await queue.claim(timeout=0)
     await queue.put(2, dedup="x", dedup_again=True)
     transaction = Transaction(delivery)
@@ -271,7 +435,8 @@ async def test_what_is_to_run_again_does_not_depend_on_how_it_ends(
             await transaction.commit()
     elif end in {"ttl", "hand_back"}:
         assert await delivery.hand_back()
-        await until(queue, lambda stats: end == "hand_back" or (stats.oldest_age or 0) > 0.5)
+        if end == "ttl":
+            await end_long_ago(pipelined, name, first)
     elif end != "lease":
         assert await (delivery.nack() if end == "nack" else delivery.reject("no"))
     more = await queue.claim(timeout=5)
@@ -299,6 +464,11 @@ async def test_a_full_queue_holds_its_senders(pipelined: Redis, name: str, make:
     await queue.put_many([1, 2], timeout=0)
     with pytest.raises(QueueFullError, match="3 messages"):
         await queue.put(3, timeout=0.01)
+    small = make(pipelined, f"{name}:small", maxlen=3)
+    await small.put(0)
+    with pytest.raises(QueueFullError):
+        await small.put_many([1, 2, 3], timeout=0)
+    assert (await small.stats()).ready == 1
     assert await queue.put("later", dedup="like", timeout=0)
     put = asyncio.create_task(queue.put(4))
     await asyncio.sleep(0)
@@ -331,6 +501,30 @@ async def test_a_message_is_dropped_after_its_ttl(redis: Redis, name: str, make:
     assert await queue.put("again", dedup="x")
 
 
+async def test_what_has_ended_is_not_pending(redis: Redis, name: str, make: Make) -> None:
+    """A message whose ttl is over takes no other's place: the like of it is put, and is claimed."""
+    queue = make(redis, name)
+    first = await queue.put("old", ttl=0.001, dedup="x")
+    await until(queue, lambda stats: (stats.oldest_age or 0) > 0.005)
+    second = await queue.put("new", dedup="x")
+    assert second != first
+    assert await queue.put("newer", dedup="x") == second
+    assert await drained(queue) == ["new"]
+    assert await queue.put("again", dedup="x") not in {first, second}
+
+
+async def test_what_was_claimed_in_time_is_not_dropped(pipelined: Redis, name: str, make: Make) -> None:
+    """A message that was claimed within its ttl is tried again after it, and so is a dead letter that is replayed."""
+    queue = make(pipelined, name)
+    for ending in ("nack", "reject"):
+        id_ = await queue.put(ending, ttl=60)
+        delivery = await queue.claim(timeout=0)
+        await end_long_ago(pipelined, name, id_)
+        assert await (delivery.nack() if ending == "nack" else delivery.reject("no"))
+        assert await queue.dead.replay() == (ending == "reject")
+        assert await drained(queue) == [ending]
+
+
 # Leases --------------------------------------------------------------------------------------------------------------
 
 
@@ -360,13 +554,31 @@ async def test_a_lease_can_be_extended(redis: Redis, name: str, make: Make) -> N
 
 async def test_a_block_renews_its_lease(pipelined: Redis, name: str, make: Make) -> None:
     """A block that lasts longer than the lease holds its message all the while, and acknowledges it at the end."""
-    queue = make(pipelined, name, visibility=0.2)
+    queue = make(pipelined, name, visibility=2)
     await queue.put("long")
     async with await queue.claim() as delivery:
         ends = delivery.valid_until + 0.3
         await eventually(lambda: delivery.valid_until > ends)
         assert await queue.claim(timeout=0) is None
     assert await queue.stats() == QueueStats(0, 0, 0, 0, None)
+
+
+async def test_what_is_held_longer_does_not_keep_others_from_being_renewed(
+    pipelined: Redis, name: str, make: Make
+) -> None:
+    """While one delivery of a client is extended far ahead, its others are renewed as before, and all end."""
+    queue = make(pipelined, name, visibility=2)
+    await queue.put_many([1, 2])
+    one, two = await queue.claim_many(2)
+    async with one, two:
+        assert await one.extend(60)
+        ends = two.valid_until + 0.3
+        await eventually(lambda: two.valid_until > ends)
+        assert await queue.stats() == QueueStats(0, 0, 2, 0, None)
+    assert len(link_of(pipelined).companion(Renewals)) == 0
+    await queue.put("never renewed")
+    assert await (await queue.claim(timeout=0)).extend(60)
+    assert len(link_of(pipelined).companion(Renewals)) == 0
 
 
 async def test_a_block_that_raises_puts_its_message_back(redis: Redis, name: str, make: Make) -> None:
@@ -377,6 +589,19 @@ async def test_a_block_that_raises_puts_its_message_back(redis: Redis, name: str
         async with await queue.claim():
             raise KeyError
     assert [(d.payload, d.attempt) for d in await queue.claim_many(2)] == [(2, 1), (1, 2)]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+async def test_a_block_that_ends_by_itself_is_charged(
+    pipelined: Redis, name: str, make: Make, error: type[BaseException]
+) -> None:
+    """A block that raises what no handler of exceptions catches has failed, unless a person interrupts it."""
+    queue = make(pipelined, name)
+    await queue.put(1)
+    with pytest.raises(error):
+        async with await queue.claim():
+            raise error
+    assert (await queue.claim(timeout=0)).attempt == (1 if error is KeyboardInterrupt else 2)
 
 
 async def test_a_cancelled_block_charges_nothing(pipelined: Redis, name: str, make: Make) -> None:
@@ -504,11 +729,26 @@ async def test_dead_letters_are_replayed_or_dropped(redis: Redis, name: str, mak
     assert not await redis.exists(f"arp:{{{name}}}:messages", f"arp:{{{name}}}:dead")
 
 
+async def test_a_replayed_letter_is_pending_again(redis: Redis, name: str, make: Make) -> None:
+    """While a replayed letter waits, the like of it is not put; where another is pending, both are handled."""
+    queue = make(redis, name)
+    first = await queue.put(1, dedup="x")
+    assert await (await queue.claim(timeout=0)).reject("no")
+    second = await queue.put(2, dedup="x")
+    assert await (await queue.claim(timeout=0)).reject("no")
+    assert await queue.dead.replay(first) == 1
+    assert await queue.put(3, dedup="x") == first
+    assert await queue.dead.replay(second) == 1
+    assert await queue.put(4, dedup="x") == first
+    assert await drained(queue) == [1, 2]
+    assert await queue.put(5, dedup="x") not in {first, second}
+
+
 async def test_what_cannot_be_read_is_a_dead_letter_at_once(redis: Redis, name: str, make: Make) -> None:
     """A payload of another type goes to the dead letters, and the next one is delivered."""
     await make(redis, name).put_many(["text", 5])
     queue = make(redis, name, codec=codec_for(int))
-    delivery = await queue.claim(timeout=1)
+    delivery = await queue.claim(timeout=0)
     assert delivery.payload == 5
     (letter,) = await queue.dead.list()
     assert (letter.payload, letter.body) == (None, b'"text"')
@@ -521,8 +761,15 @@ async def test_nonsense_is_refused(pipelined: Redis, name: str, make: Make) -> N
     for nonsense in ({"max_deliveries": 0}, {"visibility": 0}, {"maxlen": 0}):
         with pytest.raises(ValueError, match="must be"):
             make(pipelined, name, **nonsense)
-    with pytest.raises(ValueError, match="count"):
-        await queue.claim_many(0)
+    for typed in ({"max_deliveries": 1.5}, {"max_deliveries": True}, {"maxlen": "9"}, {"maxlen": 1.5}):
+        with pytest.raises(TypeError, match="must be an int"):
+            make(pipelined, name, **typed)
+    for count in (0, 1001):
+        with pytest.raises(ValueError, match="count"):
+            await queue.claim_many(count)
+    for odd in (queue.claim_many(1.5), queue.dead.list(1.5), queue.dead.list(0, "9")):
+        with pytest.raises(TypeError, match="must be an int"):
+            await odd
     with pytest.raises(ValueError, match="delay"):
         await queue.put(1, delay=-1)
     with pytest.raises(ValueError, match="only with dedup"):

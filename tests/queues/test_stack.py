@@ -10,8 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from aioredis_patterns.client import connect
+from aioredis_patterns.codecs import codec_for
 from aioredis_patterns.embedded import EmbeddedServer
-from aioredis_patterns.errors import OutcomeUnknownError
+from aioredis_patterns.errors import CodecError, OutcomeUnknownError
 from aioredis_patterns.queues import Deque, Stack, _ends
 from tests.support.faults import Fault, FaultProxy
 
@@ -49,6 +50,16 @@ async def test_a_full_stack_may_refuse(redis: Redis, name: str) -> None:
     assert await stack.pop_many(9) == [5, 2, 1]
 
 
+async def test_without_a_cap_nothing_is_refused(redis: Redis, name: str) -> None:
+    """A stack that would refuse and has no cap takes what is pushed and what is moved to it."""
+    stack, other = Stack(redis, name, when_full="refuse"), Stack(redis, f"{name}:other")
+    assert await stack.push(1)
+    assert await other.push(2)
+    assert await other.move_to(stack) == 2
+    small = Stack(redis, f"{name}:small", maxlen=1, when_full="refuse")
+    assert [await small.push(3), await small.push(4), await small.count()] == [True, False, 1]
+
+
 async def test_a_deque_has_two_ends(redis: Redis, name: str) -> None:
     """Items come out at either end, and a cap drops from the one that was not pushed to."""
     deque = Deque(redis, name, maxlen=4)
@@ -68,11 +79,47 @@ async def test_no_item_is_popped_twice(redis: Redis, name: str) -> None:
     assert sorted(item for item in popped if item is not None) == list(range(200))
 
 
+async def test_what_cannot_be_read_is_not_lost(redis: Redis, name: str) -> None:
+    """An item that the codec refuses stays where it was, with those that were popped beside it."""
+    anything, numbers = Deque(redis, name), Deque(redis, name, codec=codec_for(int))
+    await anything.push_right(1, "x", 2)
+    for pop in (numbers.pop_many_left, numbers.pop_many_right):
+        with pytest.raises(CodecError):
+            await pop(9)
+        assert await anything.count() == 3
+    assert [await numbers.pop_left(), await numbers.pop_right(timeout=1)] == [1, 2]
+    for timeout in (0, 5):
+        with pytest.raises(CodecError):
+            await numbers.pop_left(timeout=timeout)
+    await anything.push_right(3)
+    for _ in range(2):
+        with pytest.raises(CodecError):
+            await numbers.pop_left()
+    assert await anything.pop_many_left(9) == ["x", 3]
+    await anything.push_right(3, "x")
+    with pytest.raises(CodecError):
+        await numbers.pop_right()
+    assert await anything.pop_many_left(9) == [3, "x"]
+    await anything.push_left(1, 2, "x", 3)
+    with pytest.raises(CodecError):
+        await numbers.pop_many_right(3)
+    assert await anything.pop_many_left(9) == [3, "x", 2, 1]
+
+
 @pytest.mark.parametrize("nonsense", [{"maxlen": 0}, {"when_full": "burst"}])
 async def test_nonsense_is_refused(pipelined: Redis, name: str, nonsense: Any) -> None:
     """What makes no sense is refused before anything is sent."""
     with pytest.raises(ValueError, match="must be"):
         Stack(pipelined, name, **nonsense)
+    for maxlen in (1.5, True, "9"):
+        with pytest.raises(TypeError, match="must be an int"):
+            Deque(pipelined, name, maxlen=maxlen)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="must be an int"):
+        await Stack(pipelined, name).pop_many(1.5)  # type: ignore[arg-type]
+    deque: Deque[int] = Deque(pipelined, name)
+    for ends in ({"take": "up"}, {"push": "top"}):
+        with pytest.raises(ValueError, match="left or right"):
+            await deque.move_to(deque, **ends)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="items may be pushed"):
         await Stack(pipelined, name).push()
     with pytest.raises(ValueError, match="count must be"):
@@ -98,6 +145,41 @@ async def test_who_waits_gets_the_next_item(redis: Redis, name: str) -> None:
     await waiters(redis, name, 1)
     await stack.push("a", "b", "c")
     assert [await pop for pop in pops] == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+async def test_who_waits_at_an_end_no_more_is_not_in_line(pipelined: Redis, name: str, side: str) -> None:
+    """A pop that waits stands in line for a while only, and leaves it when its time is over."""
+    deque: Deque[int] = Deque(pipelined, name)
+    pop = {"left": deque.pop_left, "right": deque.pop_right}[side]
+    waiting = asyncio.create_task(pop(timeout=60))
+    await waiters(pipelined, name, 1, "deque")
+    assert 0 < await pipelined.pttl(f"arp:{{{name}}}:deque-waiters") <= 30_000
+    waiting.cancel()
+    await waiters(pipelined, name, 0, "deque")
+    assert await pop(timeout=0.02) is None
+    await waiters(pipelined, name, 0, "deque")
+
+
+async def test_an_item_wakes_one_client(pipelined: Redis, url: str, name: str) -> None:
+    """Of many clients that wait for an item, as many ask as there are items."""
+    async with connect(url) as one, connect(url) as two, connect(url) as three:
+        pops = []
+        for number, client in enumerate((one, two, three), 1):
+            pops.append(asyncio.create_task(Stack(client, name).pop(timeout=30)))
+            await waiters(pipelined, name, number)
+        before = await calls_of(pipelined)
+        await Stack(pipelined, name).push("x")
+        await asyncio.wait(pops, return_when=asyncio.FIRST_COMPLETED)
+        assert await calls_of(pipelined) - before == 2
+        for pop in pops:
+            pop.cancel()
+        await asyncio.gather(*pops, return_exceptions=True)
+
+
+async def calls_of(redis: Redis) -> int:
+    """How many scripts the server has run by now."""
+    return int((await redis.info("commandstats"))["cmdstat_evalsha"]["calls"])
 
 
 async def test_clients_that_wait_are_served_in_their_order(url: str, name: str) -> None:

@@ -49,6 +49,22 @@ async def test_a_delivery_whose_lease_has_moved_on_writes_nothing(pipelined: Red
     await pipelined.delete(key)
 
 
+@pytest.mark.parametrize("most", [1, 2])
+async def test_what_others_buried_is_no_failed_command(pipelined: Redis, name: str, most: int) -> None:
+    """Who lost the lease of a message is told so, also when it is a dead letter by now: by its lease, or by another."""
+    queue, key = Queue(pipelined, name, visibility=0.05, max_deliveries=most), f"{{{name}}}:count"
+    await queue.put("x")
+    delivery = await queue.claim(timeout=0)
+    assert delivery is not None
+    if other := await queue.claim(timeout=1):
+        await other.reject("no such address")
+    assert (await queue.stats()).dead == 1
+    transaction = Transaction(delivery)
+    transaction.write("INCR", key)
+    assert await transaction.commit() is False
+    assert await pipelined.exists(key) == 0
+
+
 async def test_a_block_that_raises_writes_nothing(pipelined: Redis, name: str) -> None:
     """A handler that fails after it has asked for a write is tried again, and its write counts once."""
     queue, key = Queue(pipelined, name), f"{{{name}}}:count"

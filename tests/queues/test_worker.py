@@ -68,6 +68,43 @@ async def test_what_fails_is_tried_again_with_pauses(
     assert times[2] - times[1] > 0.2
 
 
+class Unusual(BaseException):
+    """What no `except Exception` catches."""
+
+
+async def cancelled_itself() -> None:
+    """Raise what the end of the task would raise, as who awaits a task does that another cancelled."""
+    other = asyncio.get_running_loop().create_future()
+    other.cancel()
+    await other
+
+
+async def unusual() -> None:
+    """Raise what is no `Exception`."""
+    raise Unusual("odd")
+
+
+@pytest.mark.parametrize(("end", "reason"), [(cancelled_itself, "CancelledError: "), (unusual, "Unusual: odd")])
+async def test_what_is_no_exception_is_a_failure_too(
+    pipelined: Redis, name: str, end: Callable[[], Any], reason: str
+) -> None:
+    """What a handler raises is its failure, be it another's cancellation, and its message is dead after its tries."""
+    queue = Queue(pipelined, name, max_deliveries=3)
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    handled = []
+
+    async def handle(payload: str) -> None:
+        handled.append(payload)
+        if payload == "no":
+            await end()
+
+    await queue.put_many(["no", "next"])
+    async with Worker(queue, handle, concurrency=1, backoff=0):
+        await until(queue, lambda stats: (stats.ready, stats.delayed, stats.leased, stats.dead) == (0, 0, 0, 1))
+    assert (handled.count("no"), handled.count("next")) == (3, 1)
+    assert [letter.reason for letter in await queue.dead.list()] == [reason]
+
+
 async def test_a_handler_has_its_time(pipelined: Redis, name: str) -> None:
     """A handler that takes longer than the timeout is cancelled, and its message counts as failed."""
     queue = Queue(pipelined, name, max_deliveries=1)
@@ -115,7 +152,7 @@ async def test_a_handler_runs_inside_what_the_worker_was_given(pipelined: Redis,
 
 async def test_a_lease_lives_as_long_as_its_handler(pipelined: Redis, name: str) -> None:
     """A handler that takes many times the visibility handles its message once."""
-    queue = Queue(pipelined, name, visibility=0.1)
+    queue = Queue(pipelined, name, visibility=1)
     attempts = []
 
     async def handle(_: str, delivery: Delivery[str]) -> None:
@@ -235,3 +272,18 @@ async def test_nonsense_is_refused(pipelined: Redis, name: str) -> None:
     """A worker that could handle nothing is refused when it is made."""
     with pytest.raises(ValueError, match="concurrency"):
         Worker(Queue(pipelined, name), lambda _: asyncio.sleep(0), concurrency=0)
+    with pytest.raises(TypeError, match="concurrency"):
+        Worker(Queue(pipelined, name), lambda _: asyncio.sleep(0), concurrency=1.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("handle", [lambda: None, lambda a, b, c: None, lambda a, *, b: None, None])
+async def test_a_handler_that_cannot_be_called_is_refused(pipelined: Redis, name: str, handle: Any) -> None:
+    """A handler that takes neither the payload nor the payload and its delivery would bury every message."""
+    with pytest.raises(TypeError):
+        Worker(Queue(pipelined, name), handle)
+
+
+@pytest.mark.parametrize("handle", [lambda a: None, lambda a, b: None, lambda a, b=1: None, lambda *a: None, print])
+async def test_a_handler_takes_what_it_needs(pipelined: Redis, name: str, handle: Any) -> None:
+    """What can be called with the payload, or with the payload and its delivery, is taken."""
+    assert Worker(Queue(pipelined, name), handle)

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -86,3 +87,14 @@ def test_what_is_no_worker_is_refused(target: str, capsys: pytest.CaptureFixture
     """A supervisor is told by exit code 2 that another start would not help, and a person is told why."""
     assert main(["worker", target]) == 2
     assert capsys.readouterr().err.startswith(f"no worker '{target}': ")
+
+
+def test_a_module_that_is_no_python_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A module that cannot be compiled is no worker either: another start would fail the same way."""
+    (tmp_path / "unreadable_jobs.py").write_text("def\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert main(["worker", "unreadable_jobs:worker"]) == 2
+    assert capsys.readouterr().err.startswith("no worker 'unreadable_jobs:worker': ")

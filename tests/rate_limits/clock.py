@@ -43,15 +43,23 @@ function virtual.PTTL(key)
   local ends = look(key)
   return server.call('EXISTS', key) == 0 and -2 or ends and ends - math.floor(now / 1000) or -1
 end
-function virtual.DEL(key)
-  server.call('DEL', key .. ':expiry')
-  return server.call('DEL', key)
+function virtual.DEL(...)
+  local count = 0
+  for _, key in ipairs({ ... }) do
+    server.call('DEL', key .. ':expiry')
+    count = count + server.call('DEL', key)
+  end
+  return count
 end
 local redis = {}
 function redis.call(command, key, ...)
   if key then look(key) end
   if virtual[command] then return virtual[command](key, ...) end
   return server.call(command, key, ...)
+end
+function redis.pcall(command, key, ...)
+  look(key)
+  return server.pcall(command, key, ...)
 end
 """
 

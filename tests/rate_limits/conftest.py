@@ -25,7 +25,7 @@ KINDS = {kind.__name__: kind for kind in (FixedWindow, SlidingWindow, SlidingLog
 
 Kind = Callable[..., Limiter]
 
-# 100,000 steps for each kind, where a test takes a quarter of the examples, of 40 steps each: `nox -s nightly`.
+# 200,000 steps for each kind, where a test takes half of the examples, of 40 steps each: `nox -s nightly`.
 settings.register_profile("nightly", max_examples=10_000, print_blob=True)
 
 

@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor, gcd
-from typing import Self
+from typing import ClassVar, Self
 
 Answer = tuple[int, int, int, int]
 
@@ -24,6 +24,7 @@ class Model(ABC):
     period: int
     burst: int
     backlog: int
+    mends_when_refusing: ClassVar[bool] = False
     #: When the server forgets the state, in ms; after that it is as if nothing had ever been used.
     expires_ms: int = field(default=-1, init=False)
 
@@ -49,6 +50,10 @@ class Model(ABC):
         """So much is used, at this time now or later."""
 
     @abstractmethod
+    def charge(self, now: int, cost: int) -> None:
+        """So much was denied, and counts as far as there is room."""
+
+    @abstractmethod
     def give_back(self, now: int, cost: int) -> None: ...
 
     def settle(self, now: int) -> None:
@@ -58,8 +63,8 @@ class Model(ABC):
 
     def keep(self, now: int) -> None:
         """The state was stored."""
-        reset = self.reset(now)
-        self.expires_ms = now // 1000 + reset // 1000 + 2 if reset else -1
+        lasting = self.lasting(now)
+        self.expires_ms = now // 1000 + floor(lasting) // 1000 + 2 if lasting else -1
 
     def change(self, now: int, limit: int, period: int, burst: int, backlog: int) -> Answer:
         """Another limit, and the first hit under it."""
@@ -67,11 +72,20 @@ class Model(ABC):
         before = Fraction(self.limit, self.period), self.period
         self.limit, self.period, self.burst, self.backlog = limit, period, burst, backlog
         answer = self.hit(now, 1)
-        left = self.expires_ms - now // 1000
-        if left >= 0 and (self.is_stale(*before) or abs(left - self.peek(now, 0)[3] / 1000) > 5):
+        self.mend(now, stale=self.is_stale(*before))
+        return answer
+
+    def mend(self, now: int, *, stale: bool = False) -> None:
+        """What is left as it is is stored anew where it would not live as long as it says something."""
+        left, seen = self.expires_ms - now // 1000, copy(self)
+        seen.settle(now)
+        if left >= 0 and (stale or abs(left - seen.lasting(now) / 1000) > 5):
             self.settle(now)
             self.keep(now)
-        return answer
+
+    def lasting(self, now: int) -> Fraction | int:
+        """The same as `reset`, before it is rounded."""
+        return self.reset(now)
 
     def is_stale(self, rate: Fraction, period: int) -> bool:
         """Whether what is stored under this rate and period is stored anew by the first hit, even a denied one."""
@@ -91,9 +105,13 @@ class Model(ABC):
         wait = -1 if cost > seen.capacity else seen.wait(now, cost)
         return int(wait == 0), seen.remaining(now), wait, seen.reset(now)
 
-    def hit(self, now: int, cost: int) -> Answer:
+    def hit(self, now: int, cost: int, *, charged: bool = False) -> Answer:
         answer = self.peek(now, cost)
         if not answer[0]:
+            self.mend(now)
+            if charged:
+                self.charge(now, cost)
+                answer = 0, *self.peek(now, cost)[1:]
             return answer
         self.settle(now)
         self.use(now, cost, now)
@@ -111,6 +129,8 @@ class Model(ABC):
         seen = copy(self)
         seen.settle(now)
         if wait < 0 or seen.is_too_far(now, cost, wait) or 0 <= patience < wait:
+            if self.mends_when_refusing:
+                self.mend(now)
             return 0, remaining, wait, reset
         self.settle(now)
         self.use(now, cost, now + wait)
@@ -124,6 +144,7 @@ class Model(ABC):
 
 @dataclass
 class TokenBucketModel(Model):
+    mends_when_refusing = True
     level: Fraction | None = field(default=None, init=False)
     stamp: int = field(default=0, init=False)
     rate: Fraction = field(default=Fraction(0), init=False)
@@ -163,6 +184,12 @@ class TokenBucketModel(Model):
     def use(self, now: int, cost: int, at: int) -> None:
         self.level -= cost
 
+    def charge(self, now: int, cost: int) -> None:
+        self.settle(now)
+        if self.level > 0:
+            self.level = Fraction(0)
+            self.keep(now)
+
     def give_back(self, now: int, cost: int) -> None:
         self.level = min(self.level + cost, Fraction(self.burst))
 
@@ -172,6 +199,7 @@ class TokenBucketModel(Model):
 
 @dataclass
 class GcraModel(Model):
+    mends_when_refusing = True
     used: Fraction = field(default=Fraction(0), init=False)
     #: What was owed when it was stored, where that is more than the capacity.
     owed: Fraction = field(default=Fraction(0), init=False)
@@ -213,8 +241,17 @@ class GcraModel(Model):
     def use(self, now: int, cost: int, at: int) -> None:
         self.used += cost
 
+    def charge(self, now: int, cost: int) -> None:
+        self.settle(now)
+        if self.used < self.burst:
+            self.used = min(self.used + cost, Fraction(self.burst))
+            self.keep(now)
+
     def give_back(self, now: int, cost: int) -> None:
         self.used = max(self.used - cost, Fraction(0))
+
+    def lasting(self, now: int) -> Fraction | int:
+        return self.used / self.rate
 
     def is_too_far(self, now: int, cost: int, wait: int) -> bool:
         return self.used + cost - self.burst > self.backlog
@@ -235,6 +272,7 @@ class LeakyBucketModel(GcraModel):
     def reserve(self, now: int, cost: int, patience: int) -> Answer:
         _, remaining, room_in, reset = self.peek(now, cost)
         if room_in or 0 <= patience < reset:
+            self.mend(now)
             return 0, remaining, room_in or reset, reset
         self.settle(now)
         self.use(now, cost, now)
@@ -280,6 +318,10 @@ class FixedWindowModel(Model):
         if self.count == 0:
             self.forget()
 
+    def mend(self, now: int, *, stale: bool = False) -> None:
+        if self.expires_ms >= 0:
+            self.settle(now)
+
     def remaining(self, now: int) -> int:
         return 0 if self.is_ahead(now) else max(self.limit - self.count, 0)
 
@@ -297,6 +339,11 @@ class FixedWindowModel(Model):
         if at > now and cost > self.limit - self.count:
             self.count, begins, self.expires_ms = 0, self.expires_ms, self.expires_ms + self.length
         self.count, self.begins_ms = self.count + cost, begins if at > now else None
+
+    def charge(self, now: int, cost: int) -> None:
+        self.settle(now)
+        if self.remaining(now):
+            self.count, self.expires_ms = self.limit, self.ends(now)
 
     def give_back(self, now: int, cost: int) -> None:
         self.count = max(self.count - cost, 0)
@@ -375,6 +422,14 @@ class SlidingWindowModel(Model):
         self.counts[window] = self.counts.get(window, 0) + cost
         self.due = at if at > now else 0
 
+    def charge(self, now: int, cost: int) -> None:
+        self.settle(now)
+        window = (self.seen(now) - self.start) // self.period
+        count = self.counts.get(window, 0)
+        if self.due <= now and count < self.limit:
+            self.use(now, min(cost, self.limit - count), now)
+            self.keep(now)
+
     def give_back(self, now: int, cost: int) -> None:
         window = (self.seen(now) - self.start) // self.period
         for index in (window, window - 1):
@@ -397,8 +452,10 @@ class SlidingLogModel(Model):
     def forget(self) -> None:
         self.hits, self.queued = [], False
 
-    def is_stale(self, rate: Fraction, period: int) -> bool:
-        return False
+    def mend(self, now: int, *, stale: bool = False) -> None:
+        left, lasts = self.expires_ms - now // 1000, self.reset(now)
+        if left >= 0 and abs(left - lasts / 1000) > 5:
+            self.expires_ms = now // 1000 + lasts // 1000 + 2
 
     def seen(self, now: int) -> int:
         return max(now, self.hits[-1][0]) if self.hits else now
@@ -424,6 +481,17 @@ class SlidingLogModel(Model):
         self.hits = [(time, weight) for time, weight in self.hits if time + self.period > now]
         self.hits.append((at, cost))
         self.queued = at > now
+
+    def charge(self, now: int, cost: int) -> None:
+        """It takes the place of the oldest."""
+        self.settle(now)
+        if self.is_ahead(now):
+            return
+        at, weight = self.seen(now), min(cost, self.limit)
+        used = self.used(at)
+        self.give_back(now, max(min(used + weight - self.limit, used), 0))
+        self.use(at, weight, at)
+        self.keep(now)
 
     def cancel(self, now: int, before: Self) -> Self:
         self.hits.pop()

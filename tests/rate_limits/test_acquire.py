@@ -179,6 +179,16 @@ async def test_turns_of_one_moment_are_given_back_in_any_order(pipelined: Redis,
     await end([second])
 
 
+async def test_a_turn_given_back_forgets_nothing_else(pipelined: Redis, kind: Kind, name: str) -> None:
+    """Where somebody made the key immortal, who is cancelled gives back his own turn and no more."""
+    limiter = kind(pipelined, name, limit=3, period=HOUR)
+    await fill(limiter)
+    tasks = await waiters(limiter, 1)
+    await pipelined.persist(limiter._keys.key(limiter._part))
+    await end(tasks)
+    assert (await limiter.peek(cost=3)).retry_after > HOUR / 4
+
+
 async def test_a_caller_cancelled_before_the_answer_gives_his_turn_back(
     server: EmbeddedServer, kind: Kind, name: str
 ) -> None:

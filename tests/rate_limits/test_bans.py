@@ -11,10 +11,12 @@ from redis.asyncio import Redis
 
 from aioredis_patterns._core.keys import slot
 from aioredis_patterns.client import connect
+from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.events import LimitDecided
 from aioredis_patterns.rate_limits import Bans, CompositeLimit, FixedWindow, TokenBucket, bans
 from tests.rate_limits.clock import Clock, Timed
 from tests.rate_limits.conftest import Kind
+from tests.support.faults import FaultProxy
 
 HOUR = 3600
 DAY = 86_400
@@ -47,6 +49,7 @@ async def test_denials_bring_a_ban(pipelined: Redis, clock: Clock, kind: Kind, n
     clock.now_us += us(300)
     decision = await banning.hit("ada")
     assert (decision.allowed, decision.source, decision.retry_after) == (False, "ban", 300)
+    assert (decision.remaining, decision.reset_after) == (0, 300)
     assert (await banning.peek("ada")).source == "ban"
     clock.now_us += us(decision.retry_after - 0.002)
     assert not await banning.hit("ada")
@@ -72,6 +75,7 @@ async def test_nothing_is_counted_during_a_ban(pipelined: Redis, clock: Clock, n
         clock.now_us += us(1)
         await banning.hit()
     assert (await banning.peek()).retry_after == 80
+    assert (await banning.peek("somebody else")).source == "redis"
     assert (await limiter.peek()).remaining == 2
 
 
@@ -85,7 +89,7 @@ async def test_each_ban_is_twice_as_long(pipelined: Redis, clock: Clock, name: s
     assert lengths == [60, 120, 240, 400, 400]
     clock.now_us += us(399)
     assert await provoke(banning) == 400
-    clock.now_us += us(400 + 401)
+    clock.now_us += us(400 + 400)
     assert await provoke(banning) == 60
 
 
@@ -95,7 +99,7 @@ async def test_only_denials_within_the_time_count(pipelined: Redis, clock: Clock
     await banning.hit()
     for _ in range(20):
         assert (await banning.hit()).source == "redis"
-        clock.now_us += us(10.001)
+        clock.now_us += us(10)
     await banning.hit()
     assert (await banning.hit()).source == "ban"
 
@@ -141,6 +145,7 @@ async def test_the_banned_are_listed(pipelined: Redis, clock: Clock, name: str) 
         *(("ada", 60), ("bob", 70), ("a|b", 80), (None, 90))
     ]
     assert [ban.subject for ban in await banning.banned(most=1)] == ["ada"]
+    assert 90 <= (await clock.ttl(pipelined, banning._keys.key("banned")) or 0) < 90.0015
     clock.now_us += us(75)
     assert [ban.subject for ban in await banning.banned()] == ["a|b", None]
     await banning.pardon("a|b")
@@ -152,6 +157,8 @@ async def test_a_cost_that_never_passes_is_still_that(pipelined: Redis, name: st
     banning = Bans(FixedWindow(pipelined, name, limit=1, period=HOUR), after=2, within=60)
     assert [(await banning.hit(cost=2)).source for _ in range(2)] == ["redis", "ban"]
     assert (await banning.hit(cost=2)).retry_after == inf
+    assert await banning.limiter.hit()
+    assert HOUR - 60 < (await banning.peek()).reset_after <= HOUR + 0.002
     decision = await banning.hit(cost=0)
     assert (decision.allowed, decision.source) == (False, "ban")
 
@@ -193,10 +200,29 @@ async def test_nothing_is_left_behind(pipelined: Redis, clock: Clock, name: str)
     assert not await pipelined.exists(key)
     await banning.hit()
     await banning.hit()
-    assert 59 < (await clock.ttl(pipelined, key) or 0) <= 60.01
+    assert 60 <= (await clock.ttl(pipelined, key) or 0) < 60.0015
     await banning.hit()
-    assert 149 < (await clock.ttl(pipelined, key) or 0) <= 150.01
-    assert 49 < (await clock.ttl(pipelined, listed) or 0) <= 50.01
+    assert 150 <= (await clock.ttl(pipelined, key) or 0) < 150.0015
+    assert 50 <= (await clock.ttl(pipelined, listed) or 0) < 50.0015
+
+
+async def test_a_hit_is_one_call(server: EmbeddedServer, name: str) -> None:
+    """Only the hit that brings a ban costs one more, for the list; what is denied afterwards does not."""
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as redis:
+        banning = Bans(FixedWindow(redis, name, limit=1, period=HOUR), after=2, within=60)
+        await banning.peek()
+        for calls in (1, 1, 2, 1, 1):
+            before = proxy.commands.copy()
+            await banning.hit()
+            assert proxy.commands - before == {"EVALSHA": calls}
+
+
+async def test_a_ban_takes_its_denials_with_it(pipelined: Redis, clock: Clock, name: str) -> None:
+    """After a ban it takes as many denials as before to bring the next one."""
+    banning = Bans(FixedWindow(pipelined, name, limit=1, period=HOUR), after=3, within=60, first=10)
+    await provoke(banning)
+    clock.now_us += us(10)
+    assert [(await banning.hit()).source for _ in range(3)] == ["redis", "redis", "ban"]
 
 
 async def test_the_hook_of_the_limit_hears_of_it(pipelined: Redis, name: str) -> None:

@@ -209,6 +209,20 @@ async def test_every_key_expires(pipelined: Redis, name: str) -> None:
         assert all([0 < await pipelined.pttl(key_of(part)) <= 2_000 * HOUR + 100 for part in parts])
 
 
+async def test_an_expiry_given_back_is_not_too_early(pipelined: Redis, clock: Clock, name: str) -> None:
+    """Parts that would admit are kept each until nothing of it is used any more, to the millisecond."""
+    parts: list[Limiter] = [TokenBucket(pipelined, f"{name}:{period}", limit=9, period=period) for period in (30, HOUR)]
+    limit = CompositeLimit(pipelined, name, [*parts, FixedWindow(pipelined, name, limit=1, period=9)])
+    await limit.hit()
+    for part in parts:
+        await pipelined.delete(f"{key_of(part)}:expiry")
+    clock.now_us += 333_333
+    assert not await limit.hit()
+    for part in parts:
+        left = (await part.peek()).reset_after
+        assert left <= (await clock.ttl(pipelined, key_of(part)) or 0) < left + 0.0021
+
+
 @pytest.mark.parametrize("kind", [TokenBucket, Gcra])
 async def test_a_slower_part_is_not_refilled(pipelined: Redis, clock: Clock, name: str, kind: Any) -> None:
     """A part that denies when its rate has become slower keeps what was used, past the time of the old rate."""
@@ -377,6 +391,15 @@ async def test_acquire_gives_up(redis: Redis, name: str) -> None:
         await first
     assert (await parts[1].peek()).remaining == 8
     assert len(link_of(redis).companion(Lines)) == 0
+
+
+async def test_acquire_with_no_time_asks_once(redis: Redis, name: str) -> None:
+    """Who will not wait at all is admitted where there is room, and told so at once where there is none."""
+    limit = CompositeLimit(redis, name, [FixedWindow(redis, f"{name}:a", limit=1, period=HOUR)])
+    assert await limit.acquire(timeout=0)
+    with pytest.raises(RateLimitExceededError) as raised:
+        await limit.acquire(timeout=0)
+    assert (raised.value.policy, raised.value.retry_after) == (f"{name}:a", pytest.approx(HOUR, abs=60))
 
 
 async def test_a_cancelled_acquire_gives_back(pipelined: Redis, name: str) -> None:

@@ -207,6 +207,13 @@ async def test_a_new_limit_leaves_who_is_inside(pipelined: Redis, name: str) -> 
     assert (await smaller.peek()).remaining == 1
 
 
+async def test_all_are_free_when_the_last_lease_ends(pipelined: Redis, name: str) -> None:
+    """Also where more are inside than a smaller limit allows, `reset_after` is the end of the last of their leases."""
+    for lease in (10, 20, 30):
+        await ConcurrencyLimit(pipelined, name, limit=3, lease=lease).slot()
+    assert 29 < (await ConcurrencyLimit(pipelined, name, limit=1).peek()).reset_after <= 30
+
+
 async def test_every_key_expires(pipelined: Redis, name: str) -> None:
     """Slots live as long as their leases, the line while somebody in it is alive."""
     limit = ConcurrencyLimit(pipelined, name, limit=1, lease=10)

@@ -16,7 +16,16 @@ from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import OutcomeUnknownError
 from aioredis_patterns.events import LimitDecided
-from aioredis_patterns.rate_limits import Decision, FixedWindow, LeakyBucket, Limiter, SlidingWindow
+from aioredis_patterns.rate_limits import (
+    Decision,
+    FixedWindow,
+    Gcra,
+    LeakyBucket,
+    Limiter,
+    SlidingLog,
+    SlidingWindow,
+    TokenBucket,
+)
 from tests.rate_limits.clock import Clock
 from tests.rate_limits.conftest import KINDS, Kind, backlog_of
 from tests.support.faults import Fault, FaultProxy
@@ -240,6 +249,60 @@ async def test_a_clock_that_steps_back_grants_nothing(pipelined: Redis, clock: C
         assert await limiter.hit(cost=5)
 
 
+async def test_a_clock_that_steps_back_takes_nothing(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
+    """What is free stays free, at once and for one who would not wait, and what all is given back of is full."""
+    limiter = kind(pipelined, name, limit=3, period=10)
+    await limiter.acquire()
+    clock.now_us -= us(1)
+    if kind not in (LeakyBucket, Gcra):  # of these, what was used is made good later by that second
+        assert (await limiter.acquire(timeout=0)).remaining == 1
+        assert (await limiter.acquire(timeout=0)).remaining == 0
+    decision = await limiter.refund(cost=3)
+    assert (decision.allowed, decision.remaining, decision.retry_after, decision.reset_after) == (True, 3, 0, 0)
+
+
+@pytest.mark.parametrize("step", [1, 5, 365 * 86_400])
+async def test_a_clock_that_steps_back_keeps_what_is_reserved(
+    pipelined: Redis, clock: Clock, kind: Kind, name: str, step: int
+) -> None:
+    """Nobody passes before those who wait, nor waits for longer than the step and two periods, whatever the backlog."""
+    limiter = kind(pipelined, name, limit=3, period=10, **backlog_of(kind, 9))
+    await drain(limiter)
+    patience = 0 if kind is LeakyBucket else 2
+    waiting = [asyncio.create_task(limiter.acquire(cost=3)) for _ in range(patience)]
+
+    async def all_stand() -> bool:
+        return not waiting or (await limiter.peek()).retry_after > 20
+
+    await eventually(all_stand)
+    before = await limiter.peek()
+    clock.now_us -= us(step)
+    for backlog in (9, 0):
+        decision = await kind(pipelined, name, limit=3, period=10, **backlog_of(kind, backlog)).peek()
+        assert not decision
+        assert before.retry_after <= decision.retry_after <= before.retry_after + min(step, 20)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_debt_that_is_known_does_not_grow(pipelined: Redis, clock: Clock, name: str) -> None:
+    """Where more is reserved than the burst, a clock that steps back makes nobody owe more."""
+    limiter = Gcra(pipelined, name, limit=3, period=10)
+    await drain(limiter)
+    waiting = asyncio.create_task(limiter.acquire(cost=3))
+
+    async def stands() -> bool:
+        return (await limiter.peek()).retry_after > 10
+
+    await eventually(stands)
+    before = await limiter.peek()
+    clock.now_us -= us(HOUR)
+    assert await Gcra(pipelined, name, limit=3, period=10, backlog=0).peek() == before
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
 async def test_a_clock_that_wavers_grants_nothing(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
     """Steps back and forth that come to nothing are no time to gain from."""
     limiter = kind(pipelined, name, limit=5, period=10)
@@ -332,6 +395,38 @@ async def test_a_smaller_limit_holds_at_once(pipelined: Redis, clock: Clock, kin
     assert (await smaller.peek()).remaining == 0
 
 
+async def test_retry_after_is_exact_under_a_new_limit(pipelined: Redis, clock: Clock, kind: Kind, name: str) -> None:
+    """Who only peeks is told when the hit passes, whatever the limit was under which others have hit."""
+    await kind(pipelined, name, limit=1, period=7).hit()
+    changed, cost = kind(pipelined, name, limit=3, period=7), 1 if kind is TokenBucket else 3
+    decision = await changed.peek(cost=cost)
+    clock.now_us += us(decision.retry_after) - 2000
+    assert not await changed.peek(cost=cost)
+    clock.now_us += 2000
+    assert await changed.hit(cost=cost)
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "left"),
+    [
+        (TokenBucket, (10, 10, 10), (5, 10, 5), 2),
+        (TokenBucket, (1, 7, 2), (3, 7, 6), 1),
+        (Gcra, (10, 10, 10), (5, 10, 5), 2),
+    ],
+)
+async def test_a_denied_hit_makes_a_new_rate_hold(
+    pipelined: Redis, clock: Clock, kind: Any, name: str, old: Any, new: Any, left: int
+) -> None:
+    """From the first hit on, denied or not, what comes back does so at the new rate, though all is free as soon."""
+    before, after = (
+        kind(pipelined, name, limit=limit, period=period, burst=burst, backlog=0) for limit, period, burst in (old, new)
+    )
+    assert await before.hit(cost=before.burst)
+    assert not await after.hit()
+    clock.now_us += us(4)
+    assert (await after.peek()).remaining == left
+
+
 # What is stored ------------------------------------------------------------------------------------------------------
 
 
@@ -363,6 +458,19 @@ async def test_a_lost_expiry_is_repaired(pipelined: Redis, kind: Kind, name: str
     await pipelined.persist(key_of(limiter))
     assert (await limiter.hit(cost=cost)).allowed == (cost == 1)
     assert 0 < await pipelined.pttl(key_of(limiter)) <= 20_100
+
+
+@pytest.mark.parametrize("left", [0.003, 0, -3600])
+async def test_a_lost_expiry_is_repaired_at_the_end_too(
+    pipelined: Redis, clock: Clock, kind: Kind, name: str, left: float
+) -> None:
+    """A key that is immortal when nothing, or next to nothing, is used any more ends after a denied hit as well."""
+    limiter = kind(pipelined, name, limit=4, period=10)
+    decision = await limiter.hit()
+    await pipelined.delete(f"{key_of(limiter)}:expiry")
+    clock.now_us += us(decision.reset_after - left)
+    await limiter.hit(cost=5)
+    assert await clock.ttl(pipelined, key_of(limiter)) is not None or not await pipelined.exists(key_of(limiter))
 
 
 async def test_an_idle_subject_leaves_nothing(pipelined: Redis, kind: Kind, name: str) -> None:
@@ -409,6 +517,72 @@ async def test_garbage_is_survived(pipelined: Redis, kind: Kind, name: str, garb
     assert await drain(limiter) == 3
 
 
+@pytest.mark.parametrize(
+    ("kind", "garbage"),
+    [(FixedWindow, garbage) for garbage in (b"x", b"-1", b"1.5", b"9007199254740994", b"9007199254740994 10000 1",
+                                            b"1 9007199254740994 1", b"1 10000 9007199254740994")]
+    + [(SlidingWindow, garbage) for garbage in (b"x", b"9007199254740994 1 1 1", b"0 1 1 9007199254740994",
+                                                b"0 1 1 10000000 9007199254740994 1",
+                                                b"0 1 1 10000000 1 9007199254740994")]
+    + [(TokenBucket, b"x"), (TokenBucket, b"-9007199254740994 1 1 1"), (Gcra, b"x"), (LeakyBucket, b"x")],
+)  # fmt: skip
+async def test_garbage_says_nothing(pipelined: Redis, kind: Kind, name: str, garbage: bytes) -> None:
+    """What no limiter can have counted, as it is no number or could not be counted exactly, counts as nothing."""
+    limiter = kind(pipelined, name, limit=3, period=10)
+    await pipelined.set(key_of(limiter), garbage)
+    assert (await limiter.hit()).remaining == 2
+
+
+@pytest.mark.parametrize("kind", [Gcra, LeakyBucket])
+async def test_garbage_that_owes_for_ages_is_survived(pipelined: Redis, kind: Kind, name: str) -> None:
+    """A debt of more than can be counted exactly is answered like another, and forgotten by a reset."""
+    limiter = kind(pipelined, name, limit=3, period=10)
+    await pipelined.set(key_of(limiter), b"ffffffffffffffff 0 1 1 ffffffffffffffff")
+    assert HOUR < (await limiter.hit()).retry_after < inf
+    await limiter.reset()
+    assert await limiter.hit()
+
+
+@pytest.mark.parametrize("garbage", [(b"",), (b"x",), (b"x", b"y"), (b"", b"", b""), (b"x" * 20, b"0")])
+async def test_a_log_of_garbage_says_nothing(pipelined: Redis, name: str, garbage: tuple[bytes, ...]) -> None:
+    """Elements that no limiter wrote are of no hit."""
+    limiter = SlidingLog(pipelined, name, limit=3, period=10)
+    await pipelined.rpush(key_of(limiter), *garbage)
+    assert (await limiter.peek()).remaining == 3
+    assert (await limiter.hit()).remaining == 2
+    assert 0 < await pipelined.pttl(key_of(limiter)) <= 10_100
+
+
+async def test_a_shorter_window_ends_to_the_millisecond(pipelined: Redis, clock: Clock, name: str) -> None:
+    """What is reserved in a window whose period has become shorter holds to its new end, and no longer."""
+    limiter = FixedWindow(pipelined, name, limit=1, period=10)
+    await limiter.hit()
+    waiting = asyncio.create_task(limiter.acquire())
+
+    async def stands() -> bool:
+        return (await limiter.peek()).reset_after > 10.1
+
+    await eventually(stands)
+    shorter = FixedWindow(pipelined, name, limit=1, period=5)
+    clock.now_us += us(14.999)
+    assert not await shorter.peek()
+    clock.now_us += us(0.002)
+    assert await shorter.hit()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_a_period_that_changes_counts_from_then_on(pipelined: Redis, clock: Clock, name: str) -> None:
+    """The windows of another period are taken over by the first hit, also by one that is denied."""
+    limiter = SlidingWindow(pipelined, name, limit=10, period=10)
+    await limiter.hit(cost=10)
+    clock.now_us += us(4)  # what is left of two windows of 10 s is as long as two windows of 8 s
+    shorter = SlidingWindow(pipelined, name, limit=10, period=8)
+    assert not await shorter.hit()
+    clock.now_us += us(8.5)
+    assert (await shorter.peek()).remaining == 1
+
+
 async def stores_string(redis: Redis, limiter: Limiter) -> bool:
     await limiter.hit("probe")
     return await redis.type(key_of(limiter, "probe")) == b"string"
@@ -447,6 +621,14 @@ async def test_a_denied_hit_that_counts_takes_what_is_left(
     assert await limiter.peek(cost=3)
     assert (await limiter.hit(cost=11)).retry_after == inf
     assert 0 < (await limiter.peek(cost=10)).retry_after <= 20
+
+
+async def test_a_denied_hit_that_counts_takes_no_more_than_all(pipelined: Redis, kind: Kind, name: str) -> None:
+    """One that can never pass uses up what there is, once."""
+    limiter = kind(pipelined, name, limit=3, period=HOUR, count_denied=True)
+    assert not await limiter.hit(cost=4)
+    assert (await limiter.peek()).remaining == 0
+    assert (await limiter.refund()).remaining == 1
 
 
 async def test_a_storm_from_many_processes_keeps_the_limit(pipelined: Redis, url: str, name: str) -> None:

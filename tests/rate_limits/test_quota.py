@@ -214,7 +214,8 @@ async def test_every_key_expires_with_its_period(pipelined: Redis, name: str) ->
 
 @pytest.mark.parametrize(
     "garbage", ["", "x", "1", "-1 0 {stop}", "1 2", "nan {start} {stop}", "0 0 0", "9" * 40, "9 9 9", "\0\x7f",
-                "5 0 99999999999999999999", "99999999999999999999 {start} {stop}", "1.5 {start} {stop}"],
+                "5 0 99999999999999999999", "99999999999999999999 {start} {stop}",
+                "9007199254740994 {start} {stop}", "1.5 {start} {stop}"],
 )  # fmt: skip
 async def test_garbage_is_survived(pipelined: Redis, name: str, garbage: str) -> None:
     """Bytes that no quota wrote are nothing used, and replaced."""

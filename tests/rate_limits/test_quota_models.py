@@ -10,7 +10,7 @@ from uuid import uuid4
 import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from aioredis_patterns._core.periods import Calendar, Per, Period
 from aioredis_patterns._core.scripts import Script
@@ -86,6 +86,12 @@ class Machine(RuleBasedStateMachine):
         self.model.settle(period, self.now)
         return period
 
+    @invariant()
+    def the_keys_live_until_the_period_ends(self) -> None:
+        for key in self.keys:
+            ends = int(self.server.get(f"{key}:expiry") or 0)
+            assert ends <= self.now // 1000 or abs(ends - self.period.stop_us // 1000) <= 1
+
     @rule(step=STEPS)
     def pass_time(self, step: int) -> None:
         self.now += step
@@ -96,19 +102,42 @@ class Machine(RuleBasedStateMachine):
         assert self.ask(quota._PEEK, 1) == self.model.answer(self.now, 1)
         self.now += 1
 
+    @rule(early=st.integers(0, 1))
+    def pass_to_the_end_of_a_lease(self, early: int) -> None:
+        ends = [ends for _, ends in self.model.reserved.values() if ends > self.now]
+        self.now = min(ends, default=self.now + early) - early
+        self.peek(1)
+
     @rule(ahead=st.booleans(), cost=COSTS)
     def ask_for_another_period(self, ahead: bool, cost: int) -> None:
         """Whoever takes another period for the present one is told the time, and nothing is written."""
         start, stop = self.period
         wrong = (stop, stop + 1) if ahead else (start - 1, start)
         for script, more in ((quota._HIT, ()), (quota._PEEK, ()), (quota._REFUND, ()), (quota._RESERVE, ("1 a", 9))):
-            assert self.call(script, self.model.limit, *wrong, cost, *more)[:2] == [-1, self.now]
+            assert self.call(script, self.model.limit, *wrong, cost, *more) == [-1, self.now, 0, 0]
 
     @rule(cost=COSTS.filter(bool))
     def hit(self, cost: int) -> None:
         cost = min(cost, self.model.limit + 1)
         answer = self.ask(quota._HIT, cost)
         assert answer == self.model.take(self.now, cost)
+
+    @rule(more=st.integers(0, 1))
+    def use_up(self, more: int) -> None:
+        assert self.period
+        self.hit(max(self.model.limit - self.model.used, 0) + more or 1)
+
+    @rule()
+    def hit_with_all(self) -> None:
+        self.hit(self.model.limit)
+        self.peek(self.model.limit)
+
+    @rule(left=st.integers(0, 1))
+    def refund_all_but(self, left: int) -> None:
+        assert self.period
+        self.refund(max(self.model.used - left, 0))
+        self.refund(0)
+        self.peek(1)
 
     @rule(cost=COSTS)
     def peek(self, cost: int) -> None:
@@ -122,6 +151,24 @@ class Machine(RuleBasedStateMachine):
         if self.model.used == 0:
             self.model.reserved.clear()
         assert answer == self.model.answer(self.now, cost)
+
+    @rule(again=st.booleans())
+    def reserve_all_that_is_left(self, again: bool) -> None:
+        assert self.period
+        self.reserve(max(self.model.limit - self.model.used, 1), again)
+
+    @rule(index=st.integers(0, 5), lease=st.integers(1, 100_000))
+    def renew(self, index: int, lease: int) -> None:
+        assert self.period
+        held = list(self.model.reserved.items())
+        name, (cost, _) = held[index % len(held)] if held else ("nobody", (1, 0))
+        mine, other = f"{cost} {name}", f"{self.keys[0]}:of another type"
+        self.server.set(other, "", px=60_000)
+        text = SHIM.encode() + reservation._RENEW.source.text
+        answer = self.server.eval(text, 2, self.keys[1], other, mine, lease, mine, lease, self.now)
+        assert answer == [bool(held), 0]
+        if held:
+            self.model.reserved[name] = cost, self.now + lease * 1000
 
     @rule(cost=COSTS.filter(bool), again=st.booleans())
     def reserve(self, cost: int, again: bool) -> None:
@@ -151,7 +198,9 @@ class Machine(RuleBasedStateMachine):
         self.model.used = max(self.model.used + actual - held * cost, 0)
         if self.model.used == 0:
             self.model.reserved.clear()
+        assert self.model.used or actual or not self.server.exists(*self.keys)
         if again and actual:
+            self.hit(1)
             assert self.call(reservation._SETTLE, *arguments) == 1
         assert self.ask(quota._PEEK, 1) == self.model.answer(self.now, 1)
 

@@ -137,6 +137,25 @@ async def test_a_late_commit_counts_what_was_used(pipelined: Redis, clock: Clock
     assert await left(limit) == 4
 
 
+async def test_what_is_given_back_leaves_nothing(pipelined: Redis, name: str) -> None:
+    """A quota of which only something was reserved, and not used, has no keys."""
+    limit = Quota(pipelined, name, limit=10, per="day")
+    assert await (await limit.reserve(cost=5)).cancel()
+    assert not await pipelined.exists(*limit._keys_of(None))
+
+
+async def test_a_commit_above_the_limit_uses_up_the_period(pipelined: Redis, clock: Clock, name: str) -> None:
+    """However much was used, nothing more passes before the end of the period, and a refund gives back of it."""
+    limit = Quota(pipelined, name, limit=10, per="day")
+    left = (await limit.hit()).reset_after
+    assert await (await limit.reserve(cost=1)).commit(24)
+    decision = await limit.refund(cost=10)
+    assert (decision.allowed, decision.remaining, decision.retry_after) == (False, 0, left)
+    assert (await limit.refund(cost=10)).remaining == 5
+    assert await (await limit.reserve(cost=1)).commit(10**18)
+    assert not await limit.hit()
+
+
 async def test_a_handle_that_nobody_keeps_is_not_renewed(pipelined: Redis, name: str) -> None:
     """What was reserved by a handle that is gone is free when its lease is over."""
     limit = Quota(pipelined, name, limit=10, per="month", lease=0.05)

@@ -106,6 +106,39 @@ async def test_what_was_given_back_comes_again(log: EventLog[Any]) -> None:
     assert await third.ack()
 
 
+async def test_what_was_given_back_comes_when_it_is_due(pipelined: Redis, name: str) -> None:
+    """Who waits for an entry that was given back for a while gets it at that time, before he would look himself."""
+    log: EventLog[str] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g")
+    await log.append_many("xy")
+    one, two = await group.claim_many(2, "a", timeout=0)
+    times = [await pipelined.time()]
+    assert await two.nack(delay=1000)
+    times.append(await pipelined.time())
+    ((_, due),) = await pipelined.zrange(f"arp:{{{name}|0}}:later:g", 0, -1, withscores=True)
+    earliest, latest = [(seconds + 1000) * 1_000_000 + micros for seconds, micros in times]
+    assert earliest <= due <= latest
+    assert await one.nack(delay=0.2)
+    again = await group.claim("b", timeout=1.5)
+    assert again is not None
+    assert again.payload == "x"
+
+
+async def test_held_for_less_than_before(pipelined: Redis, name: str) -> None:
+    """The newest word on how long an entry is held counts, also for a shorter time; the usual one leaves no mark."""
+    log: EventLog[str] = EventLog(pipelined, name)
+    group, later = ConsumerGroup(log, "g", visibility=0.2), f"arp:{{{name}|0}}:later:g"
+    await log.append("x")
+    delivery = await group.claim("a", timeout=0)
+    assert delivery is not None
+    assert await delivery.extend(3600)
+    assert await delivery.extend()
+    assert await pipelined.exists(later) == 0
+    assert await delivery.extend(3600)
+    assert await delivery.extend(0.1)
+    assert await group.claim("b", timeout=3) is not None
+
+
 async def test_what_was_handed_back_goes_to_who_waits(redis: Redis, log: EventLog[Any]) -> None:
     """A delivery that was not begun is another consumer's at once, its attempt is not counted, and no mark is left."""
     await log.append("only")
@@ -165,31 +198,198 @@ async def test_who_waits_does_not_ask_and_ask(pipelined: Redis, name: str) -> No
 
 
 async def _scripts(redis: Redis) -> int:
-    return int((await redis.info("commandstats"))["cmdstat_evalsha"]["calls"])
+    return await _calls(redis, "evalsha")
+
+
+async def _calls(redis: Redis, command: str) -> int:
+    return int((await redis.info("commandstats"))[f"cmdstat_{command}"]["calls"])
 
 
 async def test_a_dead_consumer(log: EventLog[Any]) -> None:
     """What a consumer held that died is delivered to another when its time is over, and the first one is told."""
-    group = ConsumerGroup(log, "g", visibility=0.2)
+    group = ConsumerGroup(log, "g", visibility=1)
     await log.append_many(range(3))
     dead = await group.claim_many(3, "dead")
     assert await group.claim("other", timeout=0) is None
     again = [await group.claim("other", timeout=5) for _ in range(3)]
     assert [(each.payload, each.attempt) for each in again if each] == [(0, 2), (1, 2), (2, 2)]
-    assert [await each.ack() for each in dead] == [False] * 3
+    assert [await dead[0].ack(), await dead[1].nack(), await dead[2].reject("no")] == [False] * 3
     assert [await each.ack() for each in again if each] == [True] * 3
+
+
+@pytest.mark.parametrize("before", [1, 250])
+async def test_a_dead_consumer_is_found_behind_what_waits(pipelined: Redis, name: str, before: int) -> None:
+    """However many entries were given back for later, what a dead consumer holds behind them is delivered in time."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g", visibility=0.2)
+    await log.append_many(range(before + 2))
+    held = await group.claim_many(before + 2, "dead", timeout=0)
+    assert await asyncio.gather(*[each.nack(delay=3600) for each in held[:before]]) == [True] * before
+    again = [await group.claim("other", timeout=5) for _ in range(2)]
+    assert [each.payload for each in again if each] == [before, before + 1]
+
+
+async def test_the_dead_are_looked_for_again_from_the_start(pipelined: Redis, name: str) -> None:
+    """What a consumer still had when the others' entries were looked through is found when it has died."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g", visibility=1)
+    await log.append_many(range(151))
+    held = await group.claim_many(151, "dies", timeout=0)
+    await asyncio.gather(*[each.nack(delay=3600) for each in held[1:]])
+    again = await group.claim("other", timeout=0) or await group.claim("other", timeout=0)  # a hundred in each
+    again = again or await group.claim("other", timeout=5)
+    assert again is not None
+    assert again.payload == 0
+
+
+async def test_the_dead_are_looked_for_every_second(pipelined: Redis, name: str) -> None:
+    """However long an entry may be held, consumers that died are looked for again a second later, and not before."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g", visibility=3600)
+    await log.append(1)
+    assert await group.claim("a", timeout=0) is not None
+    times = [await pipelined.time()]
+    assert await group.claim("b", timeout=0) is None
+    times.append(await pipelined.time())
+    again = int(await pipelined.hget(f"arp:{{{name}|0}}:state:g", "next") or 0)
+    earliest, latest = [(seconds + 1) * 1_000_000 + micros for seconds, micros in times]
+    assert earliest <= again <= latest
+    before = await _calls(pipelined, "xpending")
+    for _ in range(5):
+        assert await group.claim("b", timeout=0) is None
+    assert await _calls(pipelined, "xpending") - before < 10
+
+
+async def test_old_and_new_together_are_as_many_as_were_asked_for(pipelined: Redis, name: str) -> None:
+    """A claim that finds entries given back and new ones gives no more of both than was said."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g")
+    await log.append_many(range(6))
+    for delivery in await group.claim_many(2, "a", timeout=0):
+        await delivery.nack()
+    assert [each.payload for each in await group.claim_many(3, "b", timeout=0)] == [0, 1, 2]
+
+
+async def test_who_lost_an_entry_is_told_by_the_renewal(pipelined: Redis, name: str) -> None:
+    """A handler whose entry another has meanwhile learns of it while it runs; one of another entry goes on."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g", visibility=2)
+    await log.append_many(range(2))
+    lost, kept = await group.claim_many(2, "a", timeout=0)
+    async with kept:
+        lost.keep()
+        await pipelined.xclaim(f"arp:{{{name}|0}}:log", "g", "other", 0, [lost.id])
+        await eventually(lambda: lost.lost)
+        ends = kept.valid_until + 0.1
+        await eventually(lambda: kept.valid_until > ends)
+        assert not kept.lost
+
+
+@pytest.mark.parametrize("end", ["ack", "reject", "commit"])
+async def test_nothing_is_left_of_what_was_held_longer(pipelined: Redis, name: str, end: str) -> None:
+    """An entry that is held longer waits for nothing any more when it has ended, however it did."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g")
+    await log.append(1)
+    delivery = await group.claim("a", timeout=0)
+    assert delivery is not None
+    assert await delivery.extend(3600)
+    ends = {"ack": delivery.ack, "reject": lambda: delivery.reject("no"), "commit": Transaction(delivery).commit}
+    assert await ends[end]()
+    assert await pipelined.exists(f"arp:{{{name}|0}}:later:g") == 0
+
+
+@pytest.mark.parametrize("end", ["ack", "commit"])
+async def test_who_waits_for_the_next_of_a_partition_is_told(pipelined: Redis, name: str, end: str) -> None:
+    """In a log with partitions the end of an entry wakes who waits for the next, who asks no more often than that."""
+    log: EventLog[int] = EventLog(pipelined, name, partitions=2)
+    group = ConsumerGroup(log, "g", visibility=60)
+    await log.append_many(range(2), key="same")
+    first = await group.claim("a", timeout=0)
+    assert first is not None
+    before = await _scripts(pipelined)
+    waiting = asyncio.create_task(group.claim("b", timeout=60))
+    await eventually(lambda: pipelined.zcard(f"arp:{{{name}|{first.entry.partition}}}:waiters"))
+    await asyncio.wait([waiting], timeout=0.2)
+    assert await _scripts(pipelined) - before <= 4
+    async with asyncio.timeout(1.5):  # after 2 it would look for itself
+        assert await (first.ack() if end == "ack" else Transaction(first).commit())
+        second = await waiting
+    assert second is not None
+    assert second.payload == 1
+
+
+async def test_one_after_another_is_buried(pipelined: Redis, name: str) -> None:
+    """In a partition, what ends as a dead letter holds up the next entry no longer than the claim takes."""
+    log: EventLog[int] = EventLog(pipelined, name, partitions=2)
+    group = ConsumerGroup(log, "g", visibility=1.5, max_deliveries=1)
+    await log.append_many(range(2), key="same")
+    dead = await group.claim("dead", timeout=0)
+    assert dead is not None
+    stream = f"arp:{{{name}|{dead.entry.partition}}}:log"
+
+    async def its_time_is_over() -> bool:
+        return bool(await pipelined.xpending_range(stream, "g", "-", "+", 1, idle=1500))
+
+    await eventually(its_time_is_over)
+    again = await group.claim("other", timeout=1)
+    assert again is not None
+    assert again.payload == 1
+
+
+@pytest.mark.parametrize("after", ["nack", "hand_back", "extend", "replay"])
+async def test_what_waits_longest_is_waited_for(pipelined: Redis, name: str, after: str) -> None:
+    """Whatever else is put off for a shorter time, what waits for hours is remembered for as long."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g", visibility=0.01)
+    await log.append_many(range(2))
+    one, two = await group.claim_many(2, "a", timeout=0)
+    assert await one.nack(delay=20_000)
+    if after == "replay":
+        await two.reject("no")
+        await group.dead.replay()
+    else:
+        await getattr(two, after)(*[1][: after == "extend"])
+    assert await pipelined.pttl(f"arp:{{{name}|0}}:later:g") > 20_000_000
 
 
 async def test_a_long_handler_keeps_its_entry(log: EventLog[Any]) -> None:
     """A handler that takes longer than the visibility keeps its entry, at its first attempt."""
-    group = ConsumerGroup(log, "g", visibility=0.15)
+    group = ConsumerGroup(log, "g", visibility=1)
     await log.append("x")
     delivery = await group.claim("a", timeout=0)
     assert delivery is not None
     async with delivery:
-        assert await group.claim("b", timeout=0.5) is None
+        assert await group.claim("b", timeout=1.5) is None
         assert not delivery.lost
     assert await group.stats() == GroupStats(0, 0, 0, None)
+
+
+async def test_held_longer_than_others(pipelined: Redis, name: str) -> None:
+    """While one delivery of a client is extended far ahead, its others are renewed as before."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g", visibility=2)
+    await log.append_many([1, 2])
+    one, two = await group.claim_many(2, "a", timeout=0)
+    async with one, two:
+        assert await one.extend(60)
+        ends = two.valid_until + 0.3
+        await eventually(lambda: two.valid_until > ends)
+        assert await group.claim("b", timeout=0) is None
+
+
+async def test_entries_of_one_id(pipelined: Redis, name: str) -> None:
+    """Entries that have one id, in two partitions, are each renewed for as long as they are held."""
+    log: EventLog[int] = EventLog(pipelined, name, partitions=2)
+    group = ConsumerGroup(log, "g", visibility=2)
+    for partition in range(2):
+        await pipelined.xadd(f"arp:{{{name}|{partition}}}:log", {"payload": "1"}, "5-0")
+    held = await group.claim_many(2, "a", timeout=0)
+    one, two = held
+    async with one, two:
+        ends = [delivery.valid_until + 0.3 for delivery in held]
+        await eventually(lambda: all(each.valid_until > end for each, end in zip(held, ends, strict=True)))
+        assert await group.claim_many(2, "b", timeout=0) == []
 
 
 async def test_held_longer(log: EventLog[Any]) -> None:
@@ -198,7 +398,7 @@ async def test_held_longer(log: EventLog[Any]) -> None:
     await log.append("x")
     delivery = await group.claim("a", timeout=0)
     assert delivery is not None
-    assert await delivery.extend(0.5)
+    assert await delivery.extend(1.5)
     assert await group.claim("b", timeout=0.3) is None
     assert await group.claim("b", timeout=5) is not None
 
@@ -235,13 +435,17 @@ async def test_undecodable_entries(redis: Redis, name: str) -> None:
     await log.append(1)
     await redis.xadd(f"arp:{{{name}|0}}:log", {"payload": b'"text"'})
     await redis.xadd(f"arp:{{{name}|0}}:log", {"other": b"x"})
+    damaged = (b"5", b"{", b"[" * 100_000, b'{"a": 1}')
+    for headers in damaged:
+        await redis.xadd(f"arp:{{{name}|0}}:log", {"payload": b"3", "headers": headers})
     await log.append(2)
     group = ConsumerGroup(log, "g")
-    assert [each.payload for each in await group.claim_many(10, "w", timeout=0)] == [1, 2]
+    assert await drained(group) == [1, 2]
     letters = await group.dead.list()
     assert [(letter.body, letter.attempts, letter.payload) for letter in letters] == [
         (b'"text"', 1, None),
         (b"", 1, None),
+        *[(b"3", 1, 3) for _ in damaged],
     ]
     assert all(letter.reason.startswith("undecodable") for letter in letters)
 
@@ -259,6 +463,19 @@ async def test_entries_trimmed_under_a_consumer(log: EventLog[Any]) -> None:
     assert await again.ack()
     await eventually(lambda: _nothing_pending(group))
     assert not await held[0].ack()
+
+
+async def test_a_letter_whose_entry_was_trimmed(log: EventLog[Any]) -> None:
+    """A dead letter whose entry is in the log no more stays what it is, and so does what is none."""
+    group = ConsumerGroup(log, "g")
+    await log.append_many(range(2))
+    for delivery in await group.claim_many(2, "w", timeout=0):
+        assert await delivery.reject("no")
+    await log.trim(maxlen=1)
+    assert await group.dead.replay("1-1") == 0
+    assert await group.dead.replay() == 1
+    assert [(letter.payload, letter.reason) for letter in await group.dead.list()] == [(0, "no")]
+    assert await drained(group) == [1]
 
 
 async def _nothing_pending(group: ConsumerGroup[Any]) -> bool:
@@ -290,11 +507,14 @@ async def test_consumers_that_are_gone(redis: Redis, log: EventLog[Any]) -> None
         if consumer == "done":
             await delivery.ack()
     assert await group.reap(idle=60) == 0
+    stream = f"arp:{{{log.name}|0}}:log"
+    assert len(await redis.xinfo_consumers(stream, "g")) == 2
 
     async def reaped() -> bool:
         return await group.reap(idle=0.001) == 1
 
     await eventually(reaped)
+    assert len(await redis.xinfo_consumers(stream, "g")) == 1
     again = await group.claim("renamed", timeout=5)
     assert again is not None
     assert again.payload == 1
@@ -432,9 +652,25 @@ async def test_a_block_that_ends_badly(log: EventLog[Any]) -> None:
     assert delivery.attempt == 2
 
 
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+async def test_a_block_that_ends_by_itself(pipelined: Redis, name: str, error: type[BaseException]) -> None:
+    """A block that raises what no handler of exceptions catches has failed, unless a person interrupts it."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g")
+    await log.append(1)
+    delivery = await group.claim("w", timeout=0)
+    assert delivery is not None
+    with pytest.raises(error):
+        async with delivery:
+            raise error
+    again = await group.claim("w", timeout=0)
+    assert again is not None
+    assert again.attempt == (1 if error is KeyboardInterrupt else 2)
+
+
 REFUSED: list[dict[str, Any]] = [
     *({"visibility": value} for value in (0, -1, float("nan"), float("inf"), None)),
-    *({"max_deliveries": value} for value in (0, -1)),
+    *({"max_deliveries": value} for value in (0, -1, 1.5, True)),
     *({"start": value} for value in ("", "x", "+", "-")),
     {"name": ""},
     {"unknown": 1},
@@ -446,6 +682,20 @@ async def test_a_group_that_cannot_work_is_refused(log: EventLog[Any], options: 
     """A group whose arguments make no sense is refused when it is made."""
     with pytest.raises((ValueError, TypeError)):
         ConsumerGroup(log, **{"name": "g"} | options)
+
+
+async def test_calls_that_cannot_work_are_refused(log: EventLog[Any]) -> None:
+    """A count or an id that is none is refused before anything is sent."""
+    group = ConsumerGroup(log, "g")
+    for count in (0, 1001, 1.5, True):
+        with pytest.raises((ValueError, TypeError), match="count must be"):
+            await group.claim_many(count, "w", timeout=0)  # type: ignore[arg-type]
+    for count in (0, -1, 1.5):
+        with pytest.raises((ValueError, TypeError), match="count must be"):
+            await group.dead.list(count=count)  # type: ignore[arg-type]
+    for call in (group.dead.replay, group.dead.drop):
+        with pytest.raises(ValueError, match="an id must be"):
+            await call("1-0", "none")
 
 
 async def test_no_key_is_left_without_a_reason(redis: Redis, log: EventLog[Any]) -> None:
@@ -513,9 +763,9 @@ async def test_what_was_read_is_not_counted_again(redis: Redis, log: EventLog[An
 async def test_writes_that_count_once(redis: Redis, log: EventLog[Any]) -> None:
     """What a handler writes in a transaction is written with the acknowledgement, or not; a failing one is buried."""
     group, key = ConsumerGroup(log, "g", visibility=0.1), f"{{{log.name}|0}}:sum"
-    await log.append_many([1, 2, "text"])
-    overtaken = await group.claim("slow", timeout=0)
-    assert overtaken is not None
+    await log.append_many(["rejected", 1, 2, "text"])
+    rejected, overtaken = await group.claim_many(2, "slow", timeout=0)
+    assert await rejected.reject("no")
     again = await group.claim_many(3, "w", timeout=0)
     while len(again) < 3:
         again += await group.claim_many(3, "w", timeout=5)
@@ -523,14 +773,33 @@ async def test_writes_that_count_once(redis: Redis, log: EventLog[Any]) -> None:
         with contextlib.suppress(ResponseError):
             async with Transaction(delivery) as transaction:
                 transaction.write("INCRBY", key, delivery.payload)
+                transaction.write("EXPIRE", key, 60)
     assert overtaken.lost
+    assert 0 < await redis.ttl(key) <= 60
     assert int(await redis.get(key)) == 3
-    (letter,) = await group.dead.list()
+    _, letter = await group.dead.list()
     assert (letter.payload, "not an integer" in letter.reason) == ("text", True)
     assert (await group.stats()).pending == 0
     with pytest.raises(ValueError, match="hash tag"):
         Transaction(overtaken).write("INCR", "elsewhere")
     await redis.delete(key)
+
+
+@pytest.mark.parametrize("most", [1, 2])
+async def test_what_others_buried_is_no_failed_command(pipelined: Redis, name: str, most: int) -> None:
+    """Who lost an entry is told so, also when it is a dead letter by now: by its time, or by another."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group, key = ConsumerGroup(log, "g", visibility=0.05, max_deliveries=most), f"{{{name}|0}}:count"
+    await log.append(1)
+    delivery = await group.claim("a", timeout=0)
+    assert delivery is not None
+    if other := await group.claim("b", timeout=1):
+        await other.reject("no such address")
+    assert len(await group.dead.list()) == 1
+    transaction = Transaction(delivery)
+    transaction.write("INCR", key)
+    assert await transaction.commit() is False
+    assert await pipelined.exists(key) == 0
 
 
 async def test_a_transaction_whose_reply_was_lost(proxied: tuple[FaultProxy, Redis], name: str) -> None:

@@ -43,6 +43,42 @@ async def test_what_was_appended_is_read(log: EventLog[Any]) -> None:
     assert abs(datetime.now(UTC) - found[0].at) < timedelta(minutes=1)
 
 
+async def test_what_was_not_given_takes_no_room(pipelined: Redis, name: str) -> None:
+    """An entry has the fields that it was appended with, and no others."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    await log.append(1)
+    await log.append_many([2], key="k")
+    await log.append(3, headers={"a": "b"})
+    entries = await pipelined.xrange(f"arp:{{{name}|0}}:log")
+    assert [sorted(fields) for _, fields in entries] == [[b"payload"], [b"key", b"payload"], [b"headers", b"payload"]]
+
+
+async def test_the_shortest_age(pipelined: Redis, name: str) -> None:
+    """A log that keeps its entries for a millisecond is gone after that."""
+    await EventLog(pipelined, name, max_age=0.001).append(1)
+
+    async def is_gone() -> bool:
+        return not await pipelined.exists(f"arp:{{{name}|0}}:log")
+
+    await eventually(is_gone)
+
+
+async def test_a_time_is_a_millisecond(pipelined: Redis, name: str) -> None:
+    """Where a time is given, the entries of its millisecond are meant, from the first to the last of them."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    for id_ in ("4999-3", "5000-0", "5000-7", "5001-0"):
+        await pipelined.xadd(f"arp:{{{name}|0}}:log", {"payload": id_.replace("-", "")}, id_)
+    at = datetime.fromtimestamp(5, UTC)
+    assert await payloads(log, after=at) == [50000, 50007, 50010]
+    assert await payloads(log, until=at) == [49993, 50000, 50007]
+    assert [entry.payload for entry in await log.range(at, at)] == [50000, 50007]
+    assert (await anext(log.tail(after=at))).payload == 50000
+    group = ConsumerGroup(log, "g", start=at)
+    assert (await group.stats()).lag == 3
+    assert [delivery.payload for delivery in await group.claim_many(9, "w", timeout=0)] == [50000, 50007, 50010]
+    assert len(await payloads(log, after=datetime.fromtimestamp(0, UTC))) == 4
+
+
 async def test_many(pipelined: Redis, name: str) -> None:
     """Thousands of entries are appended and read in pages, in their order, up to the end as it was."""
     log: EventLog[int] = EventLog(pipelined, name)
@@ -106,7 +142,9 @@ async def test_a_tail_from_a_place(log: EventLog[Any]) -> None:
     assert [(await anext(tail)).payload for _ in range(3)] == [2, 3, 4]
 
 
-@pytest.mark.parametrize(("options", "kept"), [({"maxlen": 10}, 10), ({"max_age": 600}, 50), ({}, 50)])
+@pytest.mark.parametrize(
+    ("options", "kept"), [({"maxlen": 10}, 10), ({"maxlen": 1}, 1), ({"max_age": 600}, 50), ({}, 50)]
+)
 async def test_a_log_is_bounded(redis: Redis, name: str, options: dict[str, Any], kept: int) -> None:
     """A log keeps as many entries as it should, the newest; one with an age has an expiry."""
     log: EventLog[int] = EventLog(redis, name, **options)
@@ -133,10 +171,67 @@ async def test_trimming(redis: Redis, name: str) -> None:
 
     async def one_is_dead() -> bool:
         await two.claim("worker", timeout=0)
-        return await log.trim(acked=True, dead_after=0.2) > 0
+        return await log.trim(acked=True, dead_after=1) > 0
 
     await eventually(one_is_dead)
     assert await log.trim(max_age=600) == 0
+
+
+async def test_a_length_is_exact(pipelined: Redis, name: str) -> None:
+    """Up to ten thousand entries a log keeps exactly as many as were said."""
+    log: EventLog[int] = EventLog(pipelined, name, maxlen=10_000)
+    await log.append_many(range(10_050))
+    assert await pipelined.xlen(f"arp:{{{name}|0}}:log") == 10_000
+
+
+async def test_the_group_that_is_behind_decides(pipelined: Redis, name: str) -> None:
+    """What may be dropped is up to the group whose place is before the other's, by time and then by number."""
+    log, stream = EventLog[int](pipelined, name), f"arp:{{{name}|0}}:log"
+    for id_ in ("5-2", "5-9", "6-0", "6-1"):
+        await pipelined.xadd(stream, {"payload": "1"}, id_)
+    for group, count in (("a", 3), ("b", 2), ("c", 4)):
+        for delivery in await ConsumerGroup(log, group).claim_many(count, "w", timeout=0):
+            assert await delivery.ack()
+    assert await log.trim(acked=True) == 1
+    assert [entry.id for entry in await log.range()] == ["5-9", "6-0", "6-1"]
+    held, *others = await ConsumerGroup(log, "b").claim_many(9, "w", timeout=0)
+    assert [await delivery.ack() for delivery in others] == [True]
+    for delivery in await ConsumerGroup(log, "a").claim_many(9, "w", timeout=0):
+        assert await delivery.ack()
+    assert await log.trim(acked=True) == 1
+    assert [entry.id for entry in await log.range()] == [held.id, "6-1"]
+    assert await held.ack()
+    assert await log.trim(acked=True) == 1
+
+
+async def test_who_only_reads_waits_for_nothing(pipelined: Redis, name: str) -> None:
+    """Reading a log, or following it while there is something, puts nobody on the list of those who wait."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    assert await payloads(log) == []
+    await log.append(1)
+    assert await payloads(log) == [1]
+    tail = log.tail(after="0-0")
+    assert (await anext(tail)).payload == 1
+    assert await pipelined.exists(f"arp:{{{name}|0}}:waiters") == 0
+    await tail.aclose()
+
+
+async def test_a_group_lives_with_any_of_its_consumers(pipelined: Redis, name: str) -> None:
+    """What a group has not acknowledged is kept while one of its consumers is there, though another is gone."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group, stream = ConsumerGroup(log, "g"), f"arp:{{{name}|0}}:log"
+    await log.append_many(range(3))
+    for delivery in await group.claim_many(2, "gone", timeout=0):
+        assert await delivery.ack()
+
+    async def is_idle() -> bool:
+        return bool((await pipelined.xinfo_consumers(stream, "g"))[0]["idle"] > 1000)
+
+    await eventually(is_idle)
+    assert await log.trim(acked=True, dead_after=1) == 0
+    delivery = await group.claim("there", timeout=0)
+    assert delivery is not None
+    assert await log.trim(acked=True, dead_after=1) == 2
 
 
 async def test_what_is_too_old_goes(pipelined: Redis, name: str) -> None:
@@ -198,6 +293,12 @@ async def test_calls_that_cannot_work_are_refused(pipelined: Redis, name: str) -
     for arguments in ({"key": ""}, {"key": b"k"}, {"headers": {"a": 1}}, {"producer": "p", "sequence": -1}):
         with pytest.raises((ValueError, TypeError)):
             await log.append(1, **arguments)  # type: ignore[arg-type]
+    for count in (0, -1, 1.5, True):
+        with pytest.raises((ValueError, TypeError), match="count must be"):
+            await log.range(count=count)  # type: ignore[arg-type]
+    for sequence in (1.5, True, "1", 2**53):
+        with pytest.raises((ValueError, TypeError), match="sequence must be"):
+            await log.append(1, producer="p", sequence=sequence)  # type: ignore[arg-type]
     for place in ("", "x", "1-", "1-2-3", "$"):
         with pytest.raises(ValueError, match="an id must be"):
             await payloads(log, after=place)

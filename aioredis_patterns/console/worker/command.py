@@ -26,7 +26,7 @@ def run(chosen: argparse.Namespace) -> int:
     sys.path.insert(0, str(Path.cwd()))
     try:
         worker = _find(chosen.target)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+    except (ImportError, SyntaxError, AttributeError, TypeError, ValueError) as error:
         print(f"no worker {chosen.target!r}: {error}", file=sys.stderr)
         return 2
     try:

@@ -11,7 +11,8 @@ local following, fetched = KEYS[1], KEYS[2]
 local name, token = ARGV[1], ARGV[2]
 
 local is_new = redis.call('HEXISTS', following, name) == 0
-if not is_new and redis.call('SISMEMBER', fetched, name) == 0 then return 0 end
+-- Also when all is as it should be: an unfollow that was meant for the call before ends this one no more.
 redis.call('HSET', following, name, token)
+if not is_new and redis.call('SISMEMBER', fetched, name) == 0 then return 0 end
 redis.call('SADD', fetched, name)
 return is_new and 2 or 1

@@ -1,4 +1,4 @@
--- Ends the following of a feed, whose items vanish.
+-- Tells by which call a feed is followed, and ends that following, whose items vanish.
 -- KEYS
 --   1 following  hash, token of each followed feed
 --   2 fetched    set, followed feeds whose items are not brought
@@ -7,13 +7,15 @@
 -- ARGV
 --   1 name    of the other feed
 --   2 source  the same, escaped
+--   3 ended   the token of the call that began it; empty to end nothing
 -- Returns
---   text: its token; empty when it was not followed
+--   text: the token of the call by which it is followed; empty when it is not
 local following, fetched, inbox, items = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local name, source = ARGV[1], ARGV[2]
+local name, source, ended = ARGV[1], ARGV[2], ARGV[3]
 
 local token = redis.call('HGET', following, name)
 if not token then return '' end
+if token ~= ended then return token end
 local head = source .. '\t'
 for _, member in ipairs(redis.call('ZRANGE', inbox, 0, -1)) do
   if string.sub(member, 14, 13 + #head) == head then

@@ -60,7 +60,7 @@ def retry_after(decision: Decision) -> list[Field]:
 
 
 def _ietf(decided: list[Decided]) -> list[Field]:
-    policies = [_policy(part) for limit, _ in decided for part in _parts(limit)]
+    policies = [_policy(part, decision) for limit, decision in decided for part in _parts(limit)]
     states = [_state(limit, decision) for limit, decision in decided]
     return [(b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(states).encode())]
 
@@ -82,11 +82,12 @@ def _parts(limit: Any) -> Sequence[Any]:
     return getattr(limit, "parts", None) or (limit,)
 
 
-def _policy(part: Any) -> str:
+def _policy(part: Any, decision: Decision) -> str:
     """A quota, and its period where that is whole seconds, as the field has no others."""
+    quota = getattr(part, "limit", decision.limit)
     period = getattr(part, "period", 0.5)
     window = f";w={period:.0f}" if period == int(period) else ""
-    return f"{_string(part.name)};q={min(part.limit, _LARGEST)}{window}"
+    return f"{_string(part.name)};q={min(quota, _LARGEST)}{window}"
 
 
 def _state(limit: Limit, decision: Decision) -> str:
@@ -95,7 +96,7 @@ def _state(limit: Limit, decision: Decision) -> str:
     wait = decision.reset_after if decision.allowed or decision.retry_after == inf else decision.retry_after
     if decision.allowed and isinstance(part, _STEADY):
         wait = min(wait, part.period / part.limit)
-    most = decision.limit if part is None else part.limit
+    most = getattr(part, "limit", decision.limit)
     return f"{_string(decision.policy)};r={min(decision.remaining, most, _LARGEST)};t={min(ceil(wait), _LARGEST)}"
 
 

@@ -28,5 +28,6 @@ if first[1] and first[1] ~= inbox then
     return 0
   end
 end
-if inbox ~= '' then redis.call('ZREM', waiters, inbox) end
+-- Also where there is nothing to remove: a full server allows this write, and then the others of the script.
+redis.call('ZREM', waiters, inbox)
 return take(lock, fence, heir, lease, owner)

@@ -15,7 +15,9 @@ local held = redis.call('GET', lock)
 if not fence_of(held, token) then return 0 end
 
 if cooldown then
-  redis.call('SET', lock, '-' .. string.sub(held, #token + 1), 'PX', cooldown)
+  -- In this order: a full server allows the first, and then the second.
+  redis.call('PEXPIRE', lock, cooldown)
+  redis.call('SET', lock, '-' .. held, 'KEEPTTL')
   return 1
 end
 redis.call('DEL', lock)

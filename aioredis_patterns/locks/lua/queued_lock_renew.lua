@@ -10,8 +10,9 @@ local now = clock()
 local answers = {}
 for at, readers in ipairs(KEYS) do
   local token, lease = ARGV[2 * at - 1], tonumber(ARGV[2 * at])
-  local ends = redis.pcall('ZSCORE', readers, token)
-  local reads = type(ends) == 'string' and tonumber(ends) > now
+  -- First a write that a full server allows: then it allows the others.
+  redis.pcall('ZREMRANGEBYSCORE', readers, '-inf', now)
+  local reads = type(redis.pcall('ZSCORE', readers, token)) == 'string'
   if reads then read(readers, token, now, lease) end
   answers[at] = reads and 1 or 0
 end

@@ -9,11 +9,10 @@
 local now, answers = clock(), {}
 for at, permits in ipairs(KEYS) do
   local token, lease = ARGV[2 * at - 1], ARGV[2 * at]
-  local ends = redis.pcall('ZSCORE', permits, token .. ':1')
-  answers[at] = 0
-  if type(ends) == 'string' and tonumber(ends) > now then
-    hold(permits, token, lease, now)
-    answers[at] = 1
-  end
+  -- First a write that a full server allows: then it allows the others.
+  redis.pcall('ZREMRANGEBYSCORE', permits, '-inf', string.format('%.0f', now))
+  local held = type(redis.pcall('ZSCORE', permits, token .. ':1')) == 'string'
+  if held then hold(permits, token, lease, now) end
+  answers[at] = held and 1 or 0
 end
 return answers

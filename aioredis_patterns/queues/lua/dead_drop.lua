@@ -13,8 +13,7 @@ local dead, messages, index = KEYS[1], KEYS[2], KEYS[3]
 local count = 0
 for _, id in ipairs(ARGV) do
   if redis.call('ZREM', dead, id) == 1 then
-    local message = read(messages, id)
-    forget(messages, index, id, message and message.dedup or '')
+    forget(messages, index, id, '')
     count = count + 1
   end
 end

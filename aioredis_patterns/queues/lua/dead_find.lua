@@ -13,11 +13,12 @@
 local dead, index = KEYS[1], KEYS[2]
 local start, count, error, age = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
+-- A reason ends where its traceback begins, behind a zero byte.
 local until_us = age == '0' and '+inf' or string.format('%.0f', clock() - age * 1000)
 local ids = redis.call('ZRANGE', dead, '-inf', until_us, 'BYSCORE', 'LIMIT', start, count)
 local found = { #ids }
 for _, id in ipairs(ids) do
-  local reason = redis.call('HGET', index, 'r:' .. id) or ''
+  local reason = string.match(redis.call('HGET', index, 'r:' .. id) or '', '^%Z*')
   if string.find(reason, error, 1, true) then found[#found + 1] = id end
 end
 return found

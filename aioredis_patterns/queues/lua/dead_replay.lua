@@ -20,6 +20,9 @@ for _, id in ipairs({ unpack(ARGV, 2) }) do
     redis.call('HDEL', index, 'a:' .. id, 'r:' .. id)
     local message = read(messages, id)
     if message then
+      -- It was claimed in time, so its end counts no more, and it is pending again.
+      redis.call('HSET', messages, id, (string.gsub(message.text, '^(%d+) %d+', '%1 0')))
+      if message.dedup ~= '' then redis.call('HSETNX', index, 'd:' .. message.dedup, id) end
       push_back(ready, index, id, message.priority, order, now, message.group)
       wake(ready, waiters)
       count = count + 1

@@ -1,5 +1,8 @@
 -- Shared: one message, from its record to its end.
 
+-- Why those are dead letters whose last delivery was neither acknowledged nor given back.
+local LEASE_ENDED = 'its lease ended'
+
 -- A record: enqueued (us), expires (us, or 0), priority, dedup key, tab and group in one line, then
 -- what the client wrote. What somebody else has written is claimed as it is, and its client cannot read it.
 local function opened(record)
@@ -18,6 +21,11 @@ end
 local function read(messages, id)
   local record = redis.call('HGET', messages, id)
   return record and opened(record)
+end
+
+-- Its time has passed, and nobody has claimed it.
+local function is_over(message, attempts, now)
+  return message.expires > 0 and message.expires <= now and tonumber(attempts or 0) == 0
 end
 
 -- What was put meanwhile to run again has the mark from now on; it is the answer.

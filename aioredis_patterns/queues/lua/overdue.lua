@@ -8,7 +8,7 @@ local function recover(ready, delayed, leased, dead, messages, index, waiters, o
     let_go(leased, index, tokens[at])
     local message = hold and read(messages, hold.id)
     if message and hold.attempt >= most then
-      local put = bury(dead, index, hold.id, message.dedup, 'its lease ended', now)
+      local put = bury(dead, index, hold.id, message.dedup, LEASE_ENDED, now)
       run_again(ready, delayed, messages, index, waiters, order, now, put)
     elseif message then
       push_front(ready, hold.id, hold.rank)

@@ -49,7 +49,7 @@ while number < tonumber(count) and left > 0 do
   local attempts = redis.call('HMGET', index, unpack(names))
   for at, record in ipairs(redis.call('HMGET', messages, unpack(ids))) do
     local message = record and opened(record)
-    if message and message.expires > 0 and message.expires <= now then
+    if message and is_over(message, attempts[at], now) then
       local put = forget(messages, index, ids[at], message.dedup)
       run_again(ready, delayed, messages, index, waiters, order, now, put)
     elseif message then

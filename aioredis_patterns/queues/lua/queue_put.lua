@@ -25,13 +25,18 @@ local order, most, priority, delay, ttl, dedup = ARGV[1], ARGV[2], ARGV[3], ARGV
 local window, group, again = ARGV[7], ARGV[8], ARGV[9]
 
 local texts = { unpack(ARGV, 10) }
-local like = window ~= '0' and redis.call('GET', recent)
+local now = clock()
+local like, tries = window ~= '0' and redis.call('GET', recent), 0
 if dedup ~= '' and window == '0' then like = redis.call('HGET', index, 'd:' .. dedup) end
-local begun = like and again == '1' and tonumber(redis.call('HGET', index, 'a:' .. like) or 0) > 0
+if like and window == '0' then
+  local message = read(messages, like)
+  tries = tonumber(redis.call('HGET', index, 'a:' .. like) or 0)
+  if not message or is_over(message, tries, now) then like = nil end
+end
+local begun = like and again == '1' and tries > 0
 if like and not begun then return { like } end
 if not begun and most ~= '0' and size(ready, order) + redis.call('ZCARD', delayed) + #texts / 2 > tonumber(most) then return {} end
 
-local now = clock()
 local expires = ttl == '0' and 0 or now + ttl * 1000
 local mark = window == '0' and dedup or ''
 local head = string.format('%.0f %.0f %s ', now, expires, priority) .. mark .. '\t' .. group .. '\n'

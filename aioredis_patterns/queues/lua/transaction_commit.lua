@@ -13,16 +13,21 @@
 --   1 order     fifo, or the us of waiting that one level of priority is worth; 0 for any
 --   2 token     of the delivery
 --   3 id        of the message
---   4.. command the number of its words, and these
+--   4 attempt   the delivery's number
+--   5.. command the number of its words, and these
 -- Returns
 --   integer: 1 when it was held, 0 when the lease had moved on; or why it is a dead letter
 local ready, delayed, leased, dead, messages, index, waiters = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
-local order, token, id = ARGV[1], ARGV[2], ARGV[3]
+local order, token, id, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local hold = held(index, token)
-if not hold then return redis.call('ZSCORE', dead, id) and redis.call('HGET', index, 'r:' .. id) or 0 end
+if not hold then
+  -- It may have failed at a first try whose reply was lost; that others buried it is no failure of its commands.
+  local tries, why = unpack(redis.call('HMGET', index, 'a:' .. id, 'r:' .. id))
+  return tries == attempt and why and why ~= LEASE_ENDED and why or 0
+end
 let_go(leased, index, token)
-local now, at = clock(), 4
+local now, at = clock(), 5
 while at <= #ARGV do
   local last = at + ARGV[at]
   local answer = redis.pcall(unpack(ARGV, at + 1, last))

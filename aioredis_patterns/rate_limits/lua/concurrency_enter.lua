@@ -34,11 +34,11 @@ if not again and ahead >= free then
     redis.call('PEXPIRE', heard, 5000)
   end
   call_first(line, free)
-  return { 0, 0, until_end(slots, ahead - math.max(free, 0), now), until_end(slots, limit, now), waits and 1 or 0 }
+  return { 0, 0, until_end(slots, ahead - math.max(free, 0), now), until_end(slots, math.huge, now), waits and 1 or 0 }
 end
 
 hold(slots, token, lease, now)
 leave_line(line, heard, waiter)
 free = again and free or free - 1
 call_first(line, free)
-return { 1, math.max(free - redis.call('ZCARD', line), 0), 0, until_end(slots, limit, now), 0 }
+return { 1, math.max(free - redis.call('ZCARD', line), 0), 0, until_end(slots, math.huge, now), 0 }

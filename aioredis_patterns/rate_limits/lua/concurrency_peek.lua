@@ -15,7 +15,7 @@ local limit = tonumber(ARGV[1])
 local now = server_us()
 local from = '(' .. string.format('%.0f', now)
 local held, waiting = redis.call('ZCOUNT', slots, from, '+inf'), redis.call('ZCOUNT', heard, from, '+inf')
-local room, reset = math.max(limit - held - waiting, 0), until_end(slots, limit, now)
+local room, reset = math.max(limit - held - waiting, 0), until_end(slots, math.huge, now)
 if room > 0 then
   return { 1, room, 0, reset }
 end

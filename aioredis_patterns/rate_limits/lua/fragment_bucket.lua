@@ -6,7 +6,7 @@
 local function read_bucket(stored, now, gain, unit, full)
   local level, stamp, old_gain, old_unit = string.match(stored or '', '^(-?%d+) (%d+) ([1-9]%d*) ([1-9]%d*)$')
   level, stamp, old_gain, old_unit = tonumber(level), tonumber(stamp), tonumber(old_gain), tonumber(old_unit)
-  if not level or math.max(-level, stamp) > 2 ^ 53 then
+  if not level or -level > 2 ^ 53 then
     return full, now, gain
   end
   level = level + math.max(now - stamp, 0) * old_gain
@@ -36,7 +36,7 @@ end
 -- Leaves a bucket that nothing is taken from as it is, unless its rate or its time to live is another's.
 local function keep_bucket(bucket, level, stamp, gain, unit, reset, speed)
   local left = redis.call('PTTL', bucket)
-  if left ~= -2 and (speed ~= gain or math.abs(left - reset / 1000) > 5) then
+  if left == -1 or speed ~= gain or math.abs(left - reset / 1000) > 5 then
     write_bucket(bucket, level, stamp, gain, unit, reset)
   end
 end

@@ -20,7 +20,7 @@ local function read_debt(stored, now, gain, unit, most)
     owed = math.ceil(owed / old_unit) * unit
     gain = old_gain * unit / old_unit
   end
-  -- A clock that stepped back owes no more than was owed.
+  -- A clock that stepped back owes no more than may be owed, or than was, where that is known.
   return math.min(used, math.max(most, owed), 2 ^ 53), gain
 end
 
@@ -37,7 +37,7 @@ end
 -- Leaves a debt that nothing is added to as it is, unless its rate or its time to live is another's.
 local function keep_debt(debt, used, now, gain, unit, sure, speed)
   local left = redis.call('PTTL', debt)
-  if left ~= -2 and (speed ~= gain or math.abs(left - used / gain / 1000) > 5) then
+  if left == -1 or speed ~= gain or math.abs(left - used / gain / 1000) > 5 then
     write_debt(debt, used, now, gain, unit, sure)
   end
 end

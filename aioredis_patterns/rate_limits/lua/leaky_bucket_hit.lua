@@ -5,9 +5,8 @@
 --   1 gain      shares per us
 --   2 unit      shares per unit of cost
 --   3 capacity  units
---   4 backlog   units that may be reserved beyond the capacity; always 0
---   5 cost      units
---   6 charged   1 where a denied hit counts too
+--   4 cost      units
+--   5 charged   1 where a denied hit counts too
 -- Returns
 --   1 allowed    1 or 0
 --   2 remaining  units
@@ -15,10 +14,10 @@
 --   4 reset      us until nothing is used
 local debt = KEYS[1]
 local gain, unit, capacity = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local backlog, cost, charged = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local cost, charged = tonumber(ARGV[4]), ARGV[5]
 
 local now, full = server_us(), capacity * unit
-local used, speed = read_debt(redis.call('GET', debt), now, gain, unit, full + backlog * unit)
+local used, speed = read_debt(redis.call('GET', debt), now, gain, unit, full)
 local left = full - used - cost * unit
 if left < 0 then
   if charged == '1' and used < full then

@@ -5,9 +5,8 @@
 --   1 gain      shares per us
 --   2 unit      shares per unit of cost
 --   3 capacity  units
---   4 backlog   units that may be reserved beyond the capacity; always 0
---   5 cost      units
---   6 patience  us that the caller waits at most; -1 for ever
+--   4 cost      units
+--   5 patience  us that the caller waits at most; -1 for ever
 -- Returns
 --   1 allowed    1 or 0
 --   2 remaining  units
@@ -17,10 +16,10 @@
 --   6 before     string, the state that it found; empty when there was none
 local debt = KEYS[1]
 local gain, unit, capacity = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local backlog, cost, patience = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local cost, patience = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local now, full, before = server_us(), capacity * unit, redis.call('GET', debt) or ''
-local used, speed = read_debt(before, now, gain, unit, full + backlog * unit)
+local used, speed = read_debt(before, now, gain, unit, full)
 local left, wait = full - used - cost * unit, math.ceil(used / gain)
 if left < 0 or (patience >= 0 and wait > patience) then
   keep_debt(debt, used, now, gain, unit, 0, speed)

@@ -20,6 +20,4 @@ end
 redis.call('LTRIM', log, 0, -3)
 local last = parse(redis.call('LINDEX', log, -1))
 redis.call('RPUSH', log, summary(total - cost, last > now, noted))
--- The expiry was that of a later hit.
-redis.call('PEXPIRE', log, redis.call('PTTL', log))
 return 1

@@ -39,7 +39,7 @@ if charged == '1' and not pending then
   expire_log(log, keeping(at, at, now, period))
 end
 local reset, left = keeping(last, noted, now, period), redis.call('PTTL', log)
-if left ~= -2 and math.abs(left - reset / 1000) > 5 then
+if left == -1 or math.abs(left - reset / 1000) > 5 then
   expire_log(log, reset)
 end
 local turn = math.max(at, freed(log, passed, size, used + cost - limit, period)) - now

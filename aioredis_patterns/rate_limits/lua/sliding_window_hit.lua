@@ -23,7 +23,7 @@ if cost > room then
   local counted = charged == '1' and not due and count < limit
   count, room = counted and math.min(count + cost, limit) or count, counted and 0 or room
   local reset, left = sliding_reset(start, before, count, now, period), redis.call('PTTL', windows)
-  if counted or (left ~= -2 and (changed or math.abs(left - reset / 1000) > 5)) then
+  if counted or changed or left == -1 or math.abs(left - reset / 1000) > 5 then
     write_sliding(windows, start, before, count, period, due, now, reset)
   end
   local retry = cost > limit and -1 or at - now + sliding_wait(start, before, count, at, limit, period, cost)

@@ -19,9 +19,10 @@ local log, dead, later, waiters = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, consumer, id, attempt, ordered = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 if not held(log, group, consumer, id, attempt) then
-  -- It may have failed at a first try whose reply was lost.
+  -- It may have failed at a first try whose reply was lost; that others buried it is no failure of its commands.
   for _, letter in ipairs(redis.call('XREVRANGE', dead, '+', '-', 'COUNT', 100)) do
-    if field(letter[2], 'id') == id and field(letter[2], 'attempts') == attempt then return field(letter[2], 'reason') end
+    local why = field(letter[2], 'reason')
+    if field(letter[2], 'id') == id and field(letter[2], 'attempts') == attempt and why ~= too_often(attempt) then return why end
   end
   return 0
 end

@@ -17,11 +17,11 @@ local group, consumer, id, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local visibility, lease = tonumber(ARGV[5]), tonumber(ARGV[6])
 
 if not held(log, group, consumer, id, attempt) then return 0 end
-redis.call('XCLAIM', log, group, consumer, 0, id, 'IDLE', math.max(visibility - lease, 0), 'JUSTID')
+local idle = math.max(visibility - lease, 0)
+redis.call('XCLAIM', log, group, consumer, 0, id, 'IDLE', idle, 'JUSTID')
 if lease <= visibility then
   redis.call('ZREM', later, id)
 else
-  redis.call('ZADD', later, string.format('%.0f', clock() + lease * 1000), id)
-  redis.call('PEXPIRE', later, lease + 3600000)
+  put_off(later, id, clock(), lease)
 end
 return 1

@@ -25,8 +25,7 @@ local now = clock()
 if attempt >= most then
   bury(log, dead, later, group, id, attempt, reason, now)
 else
-  let_go(log, later, group, id, attempt, visibility, now + delay * 1000)
-  redis.call('PEXPIRE', later, delay + 3600000)
+  let_go(log, later, group, id, attempt, visibility, now, delay)
 end
 ring(log, waiters)
 return 1

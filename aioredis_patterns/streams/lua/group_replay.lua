@@ -7,27 +7,22 @@
 --   4 waiters  zset: inboxes of the clients that wait, by the time they began (us)
 -- ARGV
 --   1 group       text
---   2 consumer    text, in whose name they wait
---   3 visibility  ms
---   4.. letter    ids of dead letters
+--   2 visibility  ms
+--   3.. letter    ids of dead letters
 -- Returns
 --   integer: how many; the others are not in the log any more
 local log, dead, later, waiters = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local group, consumer, visibility = ARGV[1], ARGV[2], ARGV[3]
+local group, visibility = ARGV[1], ARGV[2]
 
 local count, now = 0, clock()
-for at = 4, #ARGV do
+for at = 3, #ARGV do
   local letter = redis.call('XRANGE', dead, ARGV[at], ARGV[at])[1]
   local id = letter and field(letter[2], 'id')
   if id and redis.call('XRANGE', log, id, id)[1] then
-    redis.call('XCLAIM', log, group, consumer, 0, id, 'IDLE', visibility, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
-    redis.call('ZADD', later, string.format('%.0f', now), id)
+    let_go(log, later, group, id, 0, visibility, now, 0)
     redis.call('XDEL', dead, ARGV[at])
     count = count + 1
   end
 end
-if count > 0 then
-  redis.call('PEXPIRE', later, 3600000)
-  ring(log, waiters)
-end
+if count > 0 then ring(log, waiters) end
 return count

@@ -19,8 +19,8 @@ for _, one in ipairs(groups.err and {} or groups) do
   for at = 1, #one, 2 do named[one[at]] = one[at + 1] end
   if named.name == group then last, lag = named['last-delivered-id'], named.lag end
 end
-local waiting = {}
-if last ~= '+' then waiting = redis.call('XRANGE', log, '(' .. last, '+', 'COUNT', lag and 1 or 100000) end
+local waiting, most = {}, lag and 1 or 100000
+if last ~= '+' then waiting = redis.call('XRANGE', log, '(' .. last, '+', 'COUNT', most) end
 local pending = redis.pcall('XPENDING', log, group)
 if pending.err then pending = {0} end
 

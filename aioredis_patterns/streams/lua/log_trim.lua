@@ -36,7 +36,8 @@ if redis.call('EXISTS', log) == 0 then return 0 end
 local dropped, oldest = 0, nil
 if length ~= '' then dropped = redis.call('XTRIM', log, 'MAXLEN', '=', length) end
 if age ~= '' then
-  dropped = dropped + redis.call('XTRIM', log, 'MINID', string.format('%.0f', math.max(clock() / 1000 - age, 0)))
+  local since = math.max(clock() / 1000 - age, 0)
+  dropped = dropped + redis.call('XTRIM', log, 'MINID', string.format('%.0f', since))
 end
 if acked ~= '1' then return dropped end
 for _, group in ipairs(redis.call('XINFO', 'GROUPS', log)) do
