@@ -27,6 +27,7 @@ from aioredis_patterns.locks.lock import _UNDO
 from aioredis_patterns.locks.owner import next_token
 from tests.locks.ghosts import SECOND, overheard, times_in
 from tests.support.faults import FaultProxy
+from tests.support.full import fill
 from tests.support.waiting import eventually
 
 
@@ -828,8 +829,7 @@ async def test_a_full_server_hands_over(own_server: EmbeddedServer, name: str) -
     async with connect(own_server.url) as redis:
         lock, link = Lock(redis, name, min_hold=60), link_of(redis)
         lease = await lock.acquire()
-        await redis.config_set("maxmemory-policy", "noeviction")
-        await redis.config_set("maxmemory", 1)
+        await fill(redis)
         heir = Waiter("heir", "owner", 60_000, 0.0)  # which does not listen yet
         assert await lock._hand_over(link, lease.token, heir)
         assert heir.granted is not None

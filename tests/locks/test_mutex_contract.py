@@ -26,6 +26,7 @@ from aioredis_patterns.locks import Redlock
 from aioredis_patterns.locks._waiting import Waiting
 from tests.locks.mutexes import MUTEXES
 from tests.support.faults import Command, Fault, FaultProxy
+from tests.support.full import fill
 from tests.support.processes import worker
 from tests.support.waiting import eventually, lag_of_the_loop
 
@@ -295,8 +296,7 @@ async def test_a_full_server_takes_nothing_away(
     """When Redis is out of memory what is held is prolonged and given back, though nothing new may be written."""
     async with connect(own_server.url) as redis:
         lease = await make(redis, name, lease=60).acquire()
-        await redis.config_set("maxmemory-policy", "noeviction")
-        await redis.config_set("maxmemory", 1)
+        await fill(redis)
         await lease.extend()
         assert await lease.release()
         assert await leftovers(redis, name) == []

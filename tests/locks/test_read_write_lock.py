@@ -18,6 +18,7 @@ from aioredis_patterns.locks import Lease, ReadWriteLock
 from tests.locks.ghosts import server_us, times_in
 from tests.locks.test_mutex_contract import is_evalsha, leftovers, nothing_is_left
 from tests.support.faults import Fault, FaultProxy
+from tests.support.full import fill
 from tests.support.processes import worker
 from tests.support.waiting import eventually, lag_of_the_loop
 
@@ -144,8 +145,7 @@ async def test_a_full_server_renews_readers(own_server: EmbeddedServer, name: st
     async with connect(own_server.url) as redis:
         lock = ReadWriteLock(redis, name)
         reading = await lock.read().acquire()
-        await redis.config_set("maxmemory-policy", "noeviction")
-        await redis.config_set("maxmemory", 1)
+        await fill(redis)
         await reading.extend()
         reading = await lock.downgrade(await lock.upgrade(reading))
         assert await reading.release()

@@ -22,6 +22,7 @@ from aioredis_patterns.queues import PriorityQueue, Queue, QueueStats, Transacti
 from aioredis_patterns.queues._waiting import Waiting
 from aioredis_patterns.queues.delivery import hand_back
 from tests.support.faults import Command, Fault, FaultProxy
+from tests.support.full import fill
 from tests.support.waiting import eventually
 
 Make = Callable[..., Any]
@@ -199,6 +200,24 @@ async def test_a_dead_letter_without_its_record_is_none(pipelined: Redis, name: 
         await ending()
         assert (await queue.stats()).dead == 0
     assert len(await drained(queue)) == 1
+
+
+async def test_a_full_server_is_worked_off(own_server: EmbeddedServer, name: str, make: Make) -> None:
+    """When Redis is out of memory messages are claimed, held longer, given back and acknowledged."""
+    async with connect(own_server.url) as redis:
+        queue = make(redis, name)
+        for payload in range(3):
+            await queue.put(payload)
+        await fill(redis)
+        first = await queue.claim(timeout=0)
+        assert await first.extend()
+        assert await first.ack()
+        second = await queue.claim(timeout=0)
+        assert await second.nack(delay=60)
+        third = await queue.claim(timeout=0)
+        assert await third.reject("no")
+        assert await queue.dead.drop() == 1
+        assert (await queue.stats()).delayed == 1
 
 
 async def test_many_are_claimed_at_once(pipelined: Redis, name: str, make: Make) -> None:

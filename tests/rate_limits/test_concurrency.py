@@ -15,6 +15,7 @@ from aioredis_patterns.errors import RateLimitExceededError
 from aioredis_patterns.events import LimitDecided
 from aioredis_patterns.rate_limits import ConcurrencyLimit, Slot
 from tests.support.faults import Fault, FaultProxy
+from tests.support.full import fill
 from tests.support.processes import worker
 from tests.support.waiting import eventually
 
@@ -273,3 +274,15 @@ def test_what_makes_no_sense_is_refused(name: str, options: dict[str, Any]) -> N
     """A limit of none, a lease of no time and a line of less than none are refused before anything is sent."""
     with pytest.raises(ValueError, match="must be"):
         ConcurrencyLimit(connect("redis://localhost:1"), name, **options)
+
+
+async def test_a_full_server_renews_slots(own_server: EmbeddedServer, name: str) -> None:
+    """When Redis is out of memory whoever is inside stays inside, for many times the lease."""
+    async with connect(own_server.url) as redis:
+        limit = ConcurrencyLimit(redis, name, limit=1, lease=0.5)
+        async with limit.slot() as slot:
+            await fill(redis)
+            begun = asyncio.get_running_loop().time()
+            await eventually(lambda: asyncio.get_running_loop().time() - begun > 1.6)
+            assert not slot.lost
+            assert (await limit.peek()).remaining == 0

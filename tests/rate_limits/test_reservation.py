@@ -17,6 +17,7 @@ from aioredis_patterns.errors import RateLimitExceededError
 from aioredis_patterns.rate_limits import CompositeLimit, Quota, Reservation, quota, reservation
 from tests.rate_limits.clock import Clock, Timed
 from tests.support.faults import Fault, FaultProxy
+from tests.support.full import fill
 from tests.support.waiting import eventually
 
 SECOND = 1_000_000
@@ -181,6 +182,21 @@ async def test_a_lease_is_renewed_while_it_is_held(pipelined: Redis, name: str) 
         assert not held.lost
         assert await left(limit) == 7
         assert await held.commit(1)
+
+
+async def test_a_full_server_renews_reservations(own_server: EmbeddedServer, name: str) -> None:
+    """When Redis is out of memory work that takes longer than the lease keeps its room."""
+    async with connect(own_server.url) as redis:
+        limit = Quota(redis, name, limit=10, per="month", lease=1)
+        async with limit.reserve(cost=3) as held:
+            await fill(redis)
+            (first,) = await leases(redis, limit)
+
+            async def extended() -> bool:
+                return held.lost or (await leases(redis, limit))[0] > first + SECOND
+
+            await eventually(extended)
+            assert not held.lost
 
 
 async def test_who_lost_its_lease_is_told(pipelined: Redis, name: str) -> None:

@@ -20,6 +20,7 @@ from aioredis_patterns.errors import OutcomeUnknownError
 from aioredis_patterns.queues import Transaction, Worker
 from aioredis_patterns.streams import ConsumerGroup, EventLog, GroupStats
 from tests.support.faults import Fault, FaultProxy
+from tests.support.full import fill
 from tests.support.waiting import eventually
 
 
@@ -816,3 +817,22 @@ async def test_a_transaction_whose_reply_was_lost(proxied: tuple[FaultProxy, Red
         with pytest.raises(error) if error else contextlib.nullcontext():
             assert await transaction.commit()
     assert await redis.getdel(key) == b"1"
+
+
+async def test_a_full_server_is_worked_off(own_server: EmbeddedServer, name: str) -> None:
+    """When Redis is out of memory entries are claimed, held longer, given back and acknowledged."""
+    async with connect(own_server.url) as redis:
+        log = EventLog(redis, name)
+        group = ConsumerGroup(log, "g", start="0")
+        await log.append_many([1, 2])
+        first = await group.claim("one", timeout=0)
+        await fill(redis)
+        second = await group.claim("one", timeout=0)
+        assert (first.payload, second.payload) == (1, 2)
+        assert await first.extend(60)
+        assert await second.nack(delay=0)
+        again = await group.claim("two", timeout=0)
+        assert (again.payload, again.attempt) == (2, 2)
+        assert await again.ack()
+        assert await first.ack()
+        assert (await group.stats()).pending == 0

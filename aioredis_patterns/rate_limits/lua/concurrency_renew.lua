@@ -8,6 +8,8 @@
 local now, answers = server_us(), {}
 for i, slots in ipairs(KEYS) do
   local token, lease = ARGV[2 * i - 1], tonumber(ARGV[2 * i])
+  -- First a write that a full server allows: then it allows the others.
+  redis.pcall('ZREM', slots, '')
   -- A key of another type answers with an error, a table.
   local ends = redis.pcall('ZSCORE', slots, token)
   answers[i] = 0

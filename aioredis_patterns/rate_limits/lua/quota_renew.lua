@@ -8,6 +8,8 @@
 local now, answers = server_us(), {}
 for i, reserved in ipairs(KEYS) do
   local mine, lease = ARGV[2 * i - 1], ARGV[2 * i]
+  -- First a write that a full server allows: then it allows the others.
+  redis.pcall('ZREM', reserved, '')
   -- A key of another type answers with an error, a table.
   if type(redis.pcall('ZSCORE', reserved, mine)) == 'string' then
     redis.call('ZADD', reserved, 'XX', string.format('%.0f', now + lease * 1000), mine)

@@ -23,6 +23,8 @@ local group, consumer, count, visibility = ARGV[1], ARGV[2], tonumber(ARGV[3]), 
 local most, start, ordered, inbox = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 
 local now, found, names, more = clock(), {-1}, {}, false
+-- First a write that a full server allows: then it allows the others.
+redis.call('ZREM', later, '')
 local pending = redis.pcall('XPENDING', log, group)
 if pending.err then
   if redis.call('EXISTS', log) == 0 then start = '0' end
