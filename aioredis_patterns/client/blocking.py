@@ -128,7 +128,7 @@ class BlockingReads:
         """
         wait = pack_command(("WAIT", replicas, wait_ms))
         reply, reached = await self._ask(name, [packed, wait], wait_ms / 1000 + MARGIN, asking)
-        return reply, reached
+        return reply, 0 if isinstance(reached, ResponseError) else reached  # it is no primary any more
 
     async def _ask(self, name: str, commands: list[bytes], patience: float | None, asking: bool) -> list[Any]:
         """Send commands in one write on a connection that nobody else has meanwhile; their replies."""
@@ -176,7 +176,8 @@ class BlockingReads:
         try:
             line.wire.send(b"".join(chunks), list(replies), decode=False)
             async with asyncio.timeout(patience):
-                answers = [await reply for reply in replies[-len(commands) :]]
+                first, *others = replies[-len(commands) :]
+                answers = [await first, *[await _said(other) for other in others]]
         except ResponseError:
             self._keep(line)
             raise
@@ -216,6 +217,13 @@ class BlockingReads:
         if self._trimming is not None:
             self._trimming.cancel()
             self._trimming = None
+
+
+async def _said(reply: asyncio.Future[Any]) -> Any:
+    try:
+        return await reply
+    except ResponseError as error:
+        return error
 
 
 def _trim(reference: Callable[[], BlockingReads | None]) -> None:

@@ -233,3 +233,14 @@ async def test_nonsense_is_refused(pipelined: Redis, arguments: dict[str, Any], 
     """A number of replicas, or a policy, that makes no sense is refused when the lock is made."""
     with pytest.raises(error):
         Lock(pipelined, "x", **arguments)
+
+
+async def test_a_server_that_is_no_primary_any_more_has_no_replicas(
+    own_server: EmbeddedServer, replica: EmbeddedServer, name: str
+) -> None:
+    """What takes a lock in the moment in which its server becomes a replica is told that no replica has it."""
+    await replica.ask("CONFIG", "SET", "replica-read-only", "no")  # the script is executed, and WAIT refused
+    async with connect(replica.url) as redis:
+        with pytest.raises(LockError, match="reached 0 of 1 replicas"):
+            await Lock(redis, name, min_replicas=1).try_acquire()
+        await nothing_is_left(redis, name)
