@@ -20,7 +20,7 @@ __all__ = ("TRIED", "check_rights")
 
 _HARMLESS: Final = (
     *("PING", "TIME", "EVAL return 1 KEY", f"EVALSHA {'0' * 40} 1 KEY", "SCRIPT LOAD return"),
-    *("GET KEY", "MGET KEY", "GETRANGE KEY 0 0", "EXISTS KEY", "PTTL KEY"),
+    *("GET KEY", "GETDEL KEY", "MGET KEY", "GETRANGE KEY 0 0", "EXISTS KEY", "PTTL KEY"),
     *("HGET KEY field", "HMGET KEY field", "HGETALL KEY", "HEXISTS KEY field", "HDEL KEY field", "HRANDFIELD KEY"),
     *("LINDEX KEY 0", "LLEN KEY", "LRANGE KEY 0 0", "LTRIM KEY 0 1", "LPOP KEY", "RPOP KEY"),
     *("ZRANGE KEY 0 0", "ZREM KEY member", "ZSCORE KEY member", "ZPOPMIN KEY", "ZREMRANGEBYSCORE KEY 0 0"),
