@@ -30,7 +30,7 @@ _READ: Final = Script(__package__, "feature_flags_read", keys=2, repeatable=True
 _BITS: Final = Script(__package__, "feature_flags_bits", repeatable=True)
 
 _LEAST: Final = 0.001
-"""Seconds in which a second try makes sense."""
+"""Seconds that a second try is given, which says that there was no time for it."""
 
 
 @final
@@ -147,9 +147,7 @@ class Copies:
         except (RedisError, TransportError):
             self.forget_all()  # what is read elsewhere is not told of
             left = self._deadline - (monotonic() - sent)
-            if left < _LEAST:
-                raise
-            return await script(self._link, *keys, deadline=left)
+            return await script(self._link, *keys, deadline=max(left, _LEAST))
 
     # What takes them away --------------------------------------------------------------------------------------------
 

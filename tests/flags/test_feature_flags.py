@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns.client import connect
 from aioredis_patterns.client.attach import link_of
@@ -360,6 +363,27 @@ async def test_what_is_told_of_while_it_is_read_is_not_kept(pipelined: Redis, na
     copies.told([f"arp:{{{name}}}:flags".encode()])
     assert await question
     assert (copies.snapshot, flags._known("ann")) == (None, None)
+
+
+async def test_a_flush_reaches_no_caller_after_its_deadline(own_server: EmbeddedServer, name: str) -> None:
+    """A process that stands still until its deadline is over has an answer all the same, or is told of that alone."""
+    async with connect(own_server.url, deadline=0.3) as redis, connect(own_server.url) as other:
+        await FeatureFlags(other, name).set("new-ui", percentage=100)
+        await eventually(lambda: is_answered(FeatureFlags(redis, name)))
+        await other.script_flush()
+        call = asyncio.create_task(FeatureFlags(redis, name).enabled("new-ui", "ada"))
+        lane = link_of(redis).tracking.lane
+        await eventually(lambda: lane.statistics().in_flight, every=0)
+        time.sleep(0.5)  # noqa: ASYNC251 - the reply and the deadline are then met in one turn of the loop
+        with contextlib.suppress(RedisTimeoutError):
+            assert await call
+
+
+async def is_answered(flags: FeatureFlags) -> bool:
+    """Whether a flag that is on is found so; the first time the connections have to be opened."""
+    with contextlib.suppress(RedisError):
+        return await flags.enabled("new-ui", "ada")
+    return False
 
 
 async def test_who_may_not_track_asks_each_time(own_server: EmbeddedServer, name: str) -> None:
