@@ -819,6 +819,20 @@ async def test_a_transaction_whose_reply_was_lost(proxied: tuple[FaultProxy, Red
     assert await redis.getdel(key) == b"1"
 
 
+async def test_what_a_look_for_the_dead_remembers_ends(pipelined: Redis, name: str) -> None:
+    """A group that nobody uses any more leaves its log and what is pending, and nothing else."""
+    log = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g", start="0")
+    await log.append(1)
+    assert await group.claim("one", timeout=0)
+    assert await group.claim("two", timeout=0) is None
+    lives = {key: await pipelined.pttl(key) async for key in pipelined.scan_iter(match=f"arp:{{{name}*")}
+    [stays] = [key for key, life in lives.items() if life == -1]
+    assert stays.endswith(b":log")
+    assert len(lives) > 1
+    assert all(0 < life <= 60_000 for key, life in lives.items() if key != stays)
+
+
 async def test_a_full_server_is_worked_off(own_server: EmbeddedServer, name: str) -> None:
     """When Redis is out of memory entries are claimed, held longer, given back and acknowledged."""
     async with connect(own_server.url) as redis:
