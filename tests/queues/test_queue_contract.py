@@ -202,6 +202,17 @@ async def test_a_dead_letter_without_its_record_is_none(pipelined: Redis, name: 
     assert len(await drained(queue)) == 1
 
 
+async def test_a_dead_letter_has_no_say_over_who_came_after(pipelined: Redis, name: str, make: Make) -> None:
+    """What is put with the mark of a dead letter is pending by it, also when the letter is dropped."""
+    queue = make(pipelined, name)
+    await queue.put(1, dedup="x")
+    assert await (await queue.claim(timeout=0)).reject("no")
+    second = await queue.put(2, dedup="x")
+    assert await queue.dead.drop() == 1
+    assert await queue.put(3, dedup="x") == second
+    assert await drained(queue) == [2]
+
+
 async def test_a_full_server_is_worked_off(own_server: EmbeddedServer, name: str, make: Make) -> None:
     """When Redis is out of memory messages are claimed, held longer, given back and acknowledged."""
     async with connect(own_server.url) as redis:
