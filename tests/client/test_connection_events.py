@@ -19,7 +19,7 @@ from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import OutcomeUnknownError
 from aioredis_patterns.events import Reconnected, ScriptCalled
 from tests.support.faults import Fault, FaultProxy
-from tests.support.waiting import eventually
+from tests.support.waiting import connected, eventually
 
 ADD = Script("tests.client", "add", keys=1)
 
@@ -101,7 +101,7 @@ async def test_a_refusal_and_a_caller_that_left_are_told(watched: Watched, name:
 async def test_an_outage_is_told_when_it_is_over(watched: Watched, name: str) -> None:
     """One event tells of a loss: every attempt counts, also those for callers who gave up, and all of the time."""
     async with watched.connect(deadline=0.2) as redis:
-        await redis.get(name)
+        await connected(redis)
         watched.proxy.refuse()
         await watched.proxy.cut_all()
         for _ in range(2):

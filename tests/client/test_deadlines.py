@@ -17,7 +17,7 @@ from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.lane import IN_FLIGHT
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import OutcomeUnknownError
-from tests.support.waiting import eventually, lag_of_the_loop
+from tests.support.waiting import connected, eventually, lag_of_the_loop
 
 SLACK = 0.1
 
@@ -38,6 +38,7 @@ async def timed(awaitable: object) -> tuple[float, BaseException | None]:
 async def test_a_stopped_server_costs_a_caller_its_deadline_and_no_more(own_server: EmbeddedServer) -> None:
     """A write that lost its reply is an unknown outcome, a read is a time-out; both come at the deadline."""
     async with connect(own_server.url, deadline=0.3) as redis:
+        await connected(redis)
         await redis.set("n", 0)
         own_server.pause()
         try:

@@ -134,6 +134,7 @@ async def test_a_blocking_pop_that_lost_its_reply_is_not_repeated(proxy: FaultPr
 async def test_a_reconnect_ends_the_connection_before(server: EmbeddedServer, proxy: FaultProxy, name: str) -> None:
     """What a dead connection still buffers cannot be executed after what the new one sends: the server closes it."""
     async with connect(proxy.url, deadline=0.3) as redis, connect(server.url) as direct:
+        await connected(redis)
         await redis.set(name, "before", ex=60)
         lane = link_of(redis).lanes[0]
         assert lane.identity is not None
@@ -204,6 +205,7 @@ async def test_latency_and_split_packets_change_nothing(proxy: FaultProxy, name:
 async def test_a_black_hole_costs_the_deadline_and_heals(proxy: FaultProxy, name: str) -> None:
     """Behind a network that swallows everything each call ends at its deadline; afterwards calls work again."""
     async with connect(proxy.url, deadline=0.4) as redis:
+        await connected(redis)
         await redis.set(name, 0, ex=60)
         proxy.black_hole()
         async with lag_of_the_loop() as lag:

@@ -178,7 +178,7 @@ async def test_extend_renews_now_and_from_now_on(pipelined: Redis, name: str) ->
 
 async def test_a_shorter_lease_counts_though_its_answer_is_lost(own_server: EmbeddedServer, name: str) -> None:
     """From the moment it is asked for, whatever an earlier renewal answers then, and it is renewed as it is."""
-    async with FaultProxy(own_server.host, own_server.port) as proxy, connect(proxy.url, deadline=0.3) as redis:
+    async with FaultProxy(own_server.host, own_server.port) as proxy, connect(proxy.url, deadline=1) as redis:
         lease, renewal_sent = await Lock(redis, name, lease=60).acquire(), time.monotonic()
         proxy.black_hole(requests=False)
         extending = asyncio.create_task(lease.extend(1))

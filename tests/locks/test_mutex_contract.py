@@ -533,7 +533,9 @@ async def test_a_release_that_is_cancelled_in_a_black_hole_ends(
 ) -> None:
     """When the network swallows everything, a release that is cancelled ends at the client's deadline."""
     async with FaultProxy(own_server.host, own_server.port) as proxy, connect(proxy.url, deadline=0.2) as redis:
-        lease = await make(redis, name, lease=20).acquire()
+        lock = make(redis, name, lease=20)
+        await eventually(lambda: is_taken_and_released(lock))
+        lease = await lock.acquire()
         proxy.black_hole()
         releasing = asyncio.create_task(lease.release())
         await asyncio.sleep(0)

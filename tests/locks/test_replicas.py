@@ -18,7 +18,7 @@ from aioredis_patterns.embedded import EmbeddedServer, embedded_cluster, embedde
 from aioredis_patterns.errors import LockError, OutcomeUnknownError
 from aioredis_patterns.locks import Lock
 from tests.support.faults import Fault, FaultProxy
-from tests.support.waiting import eventually
+from tests.support.waiting import connected, eventually
 
 
 @pytest_asyncio.fixture
@@ -195,7 +195,7 @@ async def test_a_black_hole_ends_in_an_error(own_server: EmbeddedServer, name: s
         FaultProxy(str(own_server.host), int(own_server.port or 0)) as proxy,
         connect(proxy.url, deadline=0.3) as redis,
     ):
-        await redis.ping()
+        await connected(redis)
         proxy.black_hole(requests=False)
         started = asyncio.get_running_loop().time()
         with pytest.raises(OutcomeUnknownError):

@@ -288,7 +288,7 @@ async def test_who_is_cancelled_while_committing_has_committed(
 
 async def test_an_error_of_the_body_goes_first(own_server: EmbeddedServer, name: str) -> None:
     """Where Redis is gone when the block fails, its own exception is raised, with a note of the rest."""
-    async with connect(own_server.url, deadline=0.3) as redis:
+    async with connect(own_server.url, deadline=1) as redis:
         limit = Quota(redis, name, limit=10, per="month")
         with pytest.raises(KeyError) as caught:
             async with limit.reserve(cost=3):
@@ -299,7 +299,7 @@ async def test_an_error_of_the_body_goes_first(own_server: EmbeddedServer, name:
 
 async def test_a_commit_that_fails_is_not_hidden(own_server: EmbeddedServer, name: str) -> None:
     """Where Redis is gone at the end of a block that went well, its failure is raised."""
-    async with connect(own_server.url, deadline=0.3) as redis:
+    async with connect(own_server.url, deadline=1) as redis:
         limit = Quota(redis, name, limit=10, per="month")
         with pytest.raises(RedisError):
             async with limit.reserve(cost=3):
@@ -308,7 +308,7 @@ async def test_a_commit_that_fails_is_not_hidden(own_server: EmbeddedServer, nam
 
 async def test_who_is_cancelled_while_redis_is_gone_is_cancelled(own_server: EmbeddedServer, name: str) -> None:
     """A caller that cannot give back what it asked for ends all the same, and by its cancellation."""
-    async with connect(own_server.url, deadline=0.3) as redis:
+    async with connect(own_server.url, deadline=1) as redis:
         limit = Quota(redis, name, limit=10, per="month")
         await left(limit)
         own_server.pause()
