@@ -192,7 +192,7 @@ class Link:
 
         Raises:
             OutcomeUnknownError: The command was written, its reply was lost, and repeating it could do it twice.
-            redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: It was not executed, or only read.
+            redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: It was not executed, or may be repeated.
             redis.exceptions.ResponseError: The server's last word.
         """
         pause, closings, suspicions = 0.0, self.closings, 0
