@@ -155,8 +155,8 @@ async def _is_whole(watched: EmbeddedSentinel) -> bool:
     try:
         primary = await _primary(watched)
         roles = [await server.ask("ROLE") for server in _servers(watched) if server is not primary]
-        told = (await primary.ask("ROLE"))[2]
+        kind, _, told, *_ = await primary.ask("ROLE")
     except (OSError, RedisError, ValueError):
         return False
     follows = [role[:1] + role[2:4] == ["slave", primary.port, "connected"] for role in roles]
-    return all(follows) and len(told) == len(roles)
+    return kind == "master" and all(follows) and len(told) == len(roles)  # it may be replaced meanwhile
