@@ -141,6 +141,17 @@ async def test_only_the_first_looks_when_the_lease_ends(pipelined: Redis, name: 
     assert await lock.force_release()
 
 
+async def test_the_last_millisecond_of_a_lease_is_no_heartbeat(pipelined: Redis, name: str) -> None:
+    """Whoever asks when less than a millisecond is left of the lease asks again as soon, not by a heartbeat later."""
+    for _ in range(3):
+        held = await FairLock(pipelined, name, lease=0.03, renew=False).acquire()
+        turn = FairLock(pipelined, name)._turn()
+        while (answer := await turn._ask(5, "place")) < 0:
+            assert answer >= -30
+        assert answer > held.fence
+        await turn._undo("place", 5)
+
+
 async def test_place_in_the_line(pipelined: Redis, url: str, name: str) -> None:
     """Each waiting task of the object has its place in the one line of all clients, and none when it holds the lock."""
     lock = FairLock(pipelined, name)

@@ -52,5 +52,5 @@ linger(beats, tonumber(life))
 local ends = redis.call('ZRANGE', readers, 0, 0, 'WITHSCORES')[2]
 local left = held and redis.call('PTTL', lock) or ends and math.ceil((ends - now) / 1000)
 local again = math.ceil(life / 3)
-if redis.call('ZRANK', line, me) == 0 and left and left > 0 then again = math.min(again, left) end
+if redis.call('ZRANK', line, me) == 0 and left and left >= 0 then again = math.min(again, math.max(left, 1)) end
 return -again
