@@ -34,6 +34,8 @@ async def overheard(redis: Redis, *inboxes: str) -> AsyncIterator[Callable[[], A
     """Listen to these inboxes; the call tells which of them were written to since the last, in order."""
     async with redis.pubsub() as heard:
         await heard.subscribe(*inboxes)
+        for _ in inboxes:  # what is said before the server knows of a listener is lost
+            await heard.get_message(timeout=5)
 
         async def told() -> list[str]:
             await redis.publish(inboxes[0], "that is all")

@@ -212,6 +212,7 @@ async def test_a_client_that_hangs_stands_in_the_way_for_a_while(
     monkeypatch.setattr(_ends, "_RECHECK", 0.1)
     async with connect(url) as one, one.pubsub() as hung:
         await hung.subscribe("arp:inbox:hung")
+        await hung.get_message(timeout=5)
         await one.zadd(f"arp:{{{name}}}:stack-waiters", {"arp:inbox:hung": 1})
         pop = asyncio.create_task(Stack(one, name).pop(timeout=10))
         await waiters(one, name, 2)
