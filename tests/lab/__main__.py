@@ -5,7 +5,7 @@
 Each worker process uses all patterns. Every quarter of a second something happens that happens in bad hours. Each call
 is written down by the process that makes it, before and after. When the storm is over the workers end in order; then
 it is looked for what must not have been, and for what must not be left. A run that has found something says with which
-seed it happens again, as far as processes on a busy machine do.
+seed it happens again, as far as processes on a busy machine do, and keeps the diaries.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -67,11 +68,13 @@ def default(scene: str) -> list[str]:
 
 
 async def main(options: argparse.Namespace) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        names = options.patterns.split(",") if options.patterns else default(options.scene)
-        print(f"seed {options.seed}", file=sys.stderr)  # noqa: T201  # also of a run that ends by an error
-        report = await run(options.scene, names, options.seconds, options.seed, options.processes, Path(folder))
+    folder = Path(tempfile.mkdtemp(prefix="storm-"))
+    names = options.patterns.split(",") if options.patterns else default(options.scene)
+    print(f"seed {options.seed}, diaries {folder}", file=sys.stderr)  # noqa: T201  # also of a run that ends by an error
+    report = await run(options.scene, names, options.seconds, options.seed, options.processes, folder)
     print(report)  # noqa: T201
+    if report.is_clean:
+        shutil.rmtree(folder)
     return not report.is_clean
 
 
