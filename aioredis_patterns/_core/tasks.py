@@ -7,13 +7,14 @@ keep the tasks they start alive, and lose no exception.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar, final
 
 from anyio import CancelScope
 
-__all__ = ("BackgroundTasks", "background", "is_interruption", "shielded")
+__all__ = ("BackgroundTasks", "background", "is_interruption", "shielded", "stop")
 
 T = TypeVar("T")
 
@@ -64,6 +65,15 @@ def is_interruption(error: BaseException) -> bool:
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
     return isinstance(error, (GeneratorExit, KeyboardInterrupt))
+
+
+async def stop(task: asyncio.Task[Any]) -> None:
+    """Cancel a task that tidies up after itself, and wait for its end."""
+    coroutine = task.get_coro()
+    if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        await asyncio.sleep(0)  # or it would run nothing, its `finally` neither
+    task.cancel()
+    await asyncio.wait([task])
 
 
 @final

@@ -33,6 +33,7 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns._core.keys import slot
+from aioredis_patterns._core.tasks import stop
 from aioredis_patterns.types import EventHook
 
 from .cluster_blocking import Address, ClusterReads
@@ -354,8 +355,7 @@ class ClusterLink(Link):
 
     async def _stop_following(self) -> None:
         if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait([self._following])
+            await stop(self._following)
 
 
 def connection_options(cluster: RedisCluster) -> dict[str, Any]:

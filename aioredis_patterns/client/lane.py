@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from aioredis_patterns._core.tasks import stop
 from aioredis_patterns.types import EventHook
 
 from .batch import Batch
@@ -130,6 +131,7 @@ class Lane:
         self._backlog = 0
         self._last_flush = 0
         self._connections = 0
+        self._resets = 0
         self._lost = False  # and not opened again
 
     # Submitting ------------------------------------------------------------------------------------------------------
@@ -303,12 +305,15 @@ class Lane:
             self._connecting = asyncio.Task(self._dial(), loop=self.loop, name="redis lane connecting", context=context)
 
     async def _dial(self) -> None:
+        resets = self._resets
         try:
             wire = await self._dialer.dial(self, self._waited_for)
         except Exception as error:  # noqa: BLE001 - refused for good: nobody has to wait for the deadline to hear of it
             self._refuse_all(error)
         else:
-            if wire is not None:
+            if wire is not None and resets != self._resets:
+                wire.abort("it was to be dropped before it stood")
+            elif wire is not None:
                 self._take(wire)
         finally:
             self._connecting = None
@@ -354,7 +359,8 @@ class Lane:
         self._turn_away(error)
 
     def reset(self, reason: str) -> None:
-        """Drop the connection; the next command opens another."""
+        """Drop the connection, also one that is being opened; the next command opens another."""
+        self._resets += 1
         if self._wire is not None:
             self._wire.abort(reason)
 
@@ -368,8 +374,7 @@ class Lane:
             batch.fail(reason, expired=True)
         self._turn_away(RedisConnectionError(reason))
         if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.wait([self._connecting])
+            await stop(self._connecting)
             if self._outbox:
                 self._flush()  # a call made meanwhile is a later one
 

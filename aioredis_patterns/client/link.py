@@ -181,7 +181,10 @@ class Link:
 
     def on_push(self, lane: Lane, push: list[Any]) -> None: ...
 
-    def on_connected(self, lane: Lane) -> None: ...
+    def on_connected(self, lane: Lane) -> None:
+        """What is read tracked comes from the primary that is written to: the old one may not know that it was one."""
+        if self.rediscovers and self._tracking is not None:
+            self._tracking.lane.reset("the primary was found anew")
 
     def on_disconnected(self, lane: Lane) -> None: ...
 

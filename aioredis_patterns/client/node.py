@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+from aioredis_patterns._core.tasks import stop
+
 from .cluster_blocking import Address
 from .dialing import Dialer
 from .lane import Host, Lane
@@ -76,8 +78,7 @@ class NodeLane(Lane):
             await asyncio.wait(self._awaited, timeout=MOMENT)
         connecting = self._connecting
         if connecting is not None and not self._waited_for():
-            connecting.cancel()
-            await asyncio.wait([connecting])
+            await stop(connecting)
             if self._outbox:
                 self._flush()  # somebody came meanwhile
 

@@ -26,6 +26,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns._core.keys import PREFIX
+from aioredis_patterns._core.tasks import stop
 
 from .dialing import Dialer
 from .lane import forget
@@ -306,8 +307,7 @@ class Subscriptions:
     async def aclose(self) -> None:
         """Close the connection and wake every listener; who listens anew opens another."""
         if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.wait([self._connecting])
+            await stop(self._connecting)
         self._refuse_all(RedisConnectionError("the client was closed"))
         self._hang_up("the client was closed")
 

@@ -458,6 +458,22 @@ async def test_closing_stops_connecting_for_nobody(own_cluster: EmbeddedCluster)
         assert not connecting()
 
 
+@pytest.mark.parametrize("steps", range(3))
+async def test_a_client_closed_at_any_step_finds_the_slots_again(cluster: EmbeddedCluster, steps: int) -> None:
+    """Closing ends the search for who owns which slot, also where that has not begun; a later call begins another."""
+    async with connect(cluster.url) as redis:
+        await redis.ping()
+        link = link_of(redis)
+        assert isinstance(link, ClusterLink)
+        await eventually(lambda: link._following is None)
+        link.follow()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await redis.aclose()
+        link.follow()
+        await eventually(lambda: not link._outdated)
+
+
 def connecting() -> bool:
     return any(task.get_name() == "redis lane connecting" for task in asyncio.all_tasks())
 

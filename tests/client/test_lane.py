@@ -8,6 +8,7 @@ import time
 from collections import Counter
 
 import pytest
+from redis.asyncio.connection import AbstractConnection
 from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -48,6 +49,34 @@ async def test_closing_ends_a_read_under_way_and_sends_it_to_nobody(own_server: 
     with pytest.raises(RedisTimeoutError, match="closed"):
         await read
     assert (lane.statistics().connected, lane.statistics().connections) == (False, 1)
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_client_closed_at_any_step_of_its_first_call_works_again(server: EmbeddedServer, steps: int) -> None:
+    """Closing ends the connecting, also where that has not begun; a later call opens a connection."""
+    async with connect(server.url) as redis:
+        first = asyncio.create_task(redis.ping())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await redis.aclose()
+        await asyncio.gather(first, return_exceptions=True)
+        async with asyncio.timeout(2):
+            assert await redis.ping()
+
+
+async def test_a_connection_dropped_while_it_is_opened_carries_nothing(server: EmbeddedServer) -> None:
+    """Where a connection is to be dropped that does not stand yet, another is opened for what waits."""
+    async with connect(server.url) as redis:
+        lane, opened = lane_of(redis), []
+
+        async def drop_the_first(connection: AbstractConnection) -> None:
+            opened.append(connection)
+            if len(opened) == 1:
+                lane.reset("it leads to the wrong server")
+
+        lane._dialer.before = drop_the_first
+        assert await redis.ping()
+        assert (len(opened), lane.statistics().connections) == (2, 1)
 
 
 async def test_what_was_not_written_is_sent_on_another_connection(server: EmbeddedServer, name: str) -> None:

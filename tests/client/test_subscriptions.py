@@ -244,6 +244,26 @@ async def test_closing_wakes_every_listener(pipelined: Redis, name: str) -> None
         assert await bell.wait(5)
 
 
+@pytest.mark.parametrize("steps", range(4))
+async def test_a_client_closed_at_any_step_of_its_first_wait_listens_again(
+    pipelined: Redis, name: str, steps: int
+) -> None:
+    """Closing ends the connecting, also where that has not begun; who listens later opens a connection."""
+    listeners = link_of(pipelined).subscriptions
+    first = asyncio.create_task(_listen(listeners, name))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    await listeners.aclose()
+    await asyncio.gather(first, return_exceptions=True)
+    async with asyncio.timeout(2):
+        await _listen(listeners, name)
+
+
+async def _listen(listeners: Subscriptions, name: str) -> None:
+    async with listeners.listen(name):
+        pass
+
+
 async def test_a_forgotten_client_takes_its_connection_along(url: str, pipelined: Redis, name: str) -> None:
     """A client that nobody holds any more is collected with its subscription connection."""
     before = await connections(pipelined)
