@@ -18,6 +18,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client import PipelinedRedis, connect
+from aioredis_patterns.client.attach import link_of
+from aioredis_patterns.client.packing import pack_command
 from aioredis_patterns.embedded import EmbeddedSentinel, EmbeddedServer, embedded_sentinel
 from aioredis_patterns.errors import OutcomeUnknownError, PatternError
 from tests.support.waiting import eventually
@@ -54,6 +56,14 @@ async def is_primary(server: EmbeddedServer) -> bool:
         return bool((await server.ask("ROLE"))[0] == "master")
     except OSError:  # a server that changes its role drops its clients
         return False
+
+
+async def take_over(watched: EmbeddedSentinel) -> None:
+    """The first replica is the primary, as all Sentinels have it; the old primary does not know."""
+    await watched.replicas[0].ask("REPLICAOF", "NO", "ONE")
+    for sentinel in watched.sentinels:
+        await sentinel.ask("SENTINEL", "REMOVE", watched.name)
+        await sentinel.ask("SENTINEL", "MONITOR", watched.name, "127.0.0.1", str(watched.replicas[0].port), 2)
 
 
 class Load:
@@ -140,14 +150,26 @@ async def test_a_demoted_primary_that_keeps_its_clients_is_left(watched: Embedde
     async with connect(url_of(watched), deadline=20) as redis:
         await redis.set("key", 1)
         await eventually(lambda: watched.replicas[0].ask("GET", "key"))
-        host, port = "127.0.0.1", str(watched.replicas[0].port)
-        await watched.replicas[0].ask("REPLICAOF", "NO", "ONE")
-        await watched.primary.ask("REPLICAOF", host, port)
-        for sentinel in watched.sentinels:
-            await sentinel.ask("SENTINEL", "REMOVE", watched.name)
-            await sentinel.ask("SENTINEL", "MONITOR", watched.name, host, port, 2)
+        await take_over(watched)
+        await watched.primary.ask("REPLICAOF", "127.0.0.1", str(watched.replicas[0].port))
         assert await redis.incr("key") == 2
         assert await watched.replicas[0].ask("GET", "key") == "2"
+
+
+async def test_tracked_reads_go_where_the_writes_go(watched: EmbeddedSentinel) -> None:
+    """Whoever has written to the new primary is read nothing from the old one, which keeps its clients."""
+    told: list[object] = []
+    async with connect(url_of(watched), deadline=20) as redis:
+        await redis.set("key", 1)
+        tracking = link_of(redis).tracking
+        tracking.listen(told.append)
+        assert await tracking.read(pack_command(("GET", "key")), 5) == b"1"
+        await eventually(lambda: watched.replicas[0].ask("GET", "key"))
+        await take_over(watched)
+        await watched.primary.ask("REPLICAOF", "127.0.0.1", "1")  # it hears of no change any more
+        assert await redis.incr("key") == 2
+        assert await tracking.read(pack_command(("GET", "key")), 5) == b"2"
+    assert None in told
 
 
 async def test_silent_and_dead_sentinels_are_passed_over(watched: EmbeddedSentinel) -> None:
