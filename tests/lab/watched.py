@@ -120,7 +120,13 @@ async def _stop(watched: EmbeddedSentinel, scene: Scene, crew: Crew, size: float
 
 async def _settle(watched: EmbeddedSentinel, scene: Scene) -> None:
     """Wait until the others follow, and leave everybody the time that there is for coming back."""
-    await eventually(partial(_is_whole, watched), timeout=PATIENCE, every=0.05)
+    try:
+        await eventually(partial(_is_whole, watched), timeout=PATIENCE, every=0.05)
+    except AssertionError as error:
+        for server in _servers(watched):
+            error.add_note(f"{server.port}: {await server.ask('ROLE')}")
+        error.add_note(f"named by each Sentinel: {[await _ports([one], watched.name) for one in watched.sentinels]}")
+        raise
     await asyncio.sleep(scene.changes[-1] + BACK - monotonic())
 
 
