@@ -20,7 +20,8 @@
 
 "The world said no" and "Redis failed" are different branches. Redis' own failures stay redis-py's exceptions
 (`redis.exceptions.ConnectionError`, `TimeoutError`, `ResponseError`) and pass through untouched, except where this
-library knows more: `OutcomeUnknownError` is not one of them, so no outer retry sends the command a second time.
+library knows more: `OutcomeUnknownError` is not one of them, so no outer retry sends the command a second time. After
+a `ConnectionError` nothing was done. After a `TimeoutError` it may have been, and calling again does no harm.
 """
 
 from __future__ import annotations

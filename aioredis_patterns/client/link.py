@@ -195,22 +195,25 @@ class Link:
 
         Raises:
             OutcomeUnknownError: The command was written, its reply was lost, and repeating it could do it twice.
-            redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: It was not executed, or may be repeated.
+            redis.exceptions.ConnectionError: It was not executed.
+            redis.exceptions.TimeoutError: It may have been executed, and may be repeated, or it was not executed.
             redis.exceptions.ResponseError: The server's last word.
         """
-        pause, closings, suspicions = 0.0, self.closings, 0
+        pause, closings, suspicions, written = 0.0, self.closings, 0, False
         while True:
-            suspicions += isinstance(error, Unanswered) and error.suspect
+            if isinstance(error, Unanswered):
+                suspicions += error.suspect
+                written = error.written = error.written or written  # at any of the tries
             if suspicions == _SUSPICIONS and request.repeatable:
-                raise RedisConnectionError(f"{request.name}: its connection was lost {suspicions} times: {error}")
+                raise RedisTimeoutError(f"{request.name}: its connection was lost {suspicions} times: {error}")
             lane, chunks = self._judge(error, lane, request)
             left = request.expires - self.loop.time() - pause
             if left <= 0:
-                raise verdict(error, lane, request)
+                raise verdict(error, lane, request, written)
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
             if closings != self.closings:
-                raise verdict(error, lane, request)
+                raise verdict(error, lane, request, written)
             try:
                 return await lane.submit_whole(chunks, max(round(left, 2), SWEEP), request.decode)
             except RECOVERABLE as again:
@@ -243,12 +246,12 @@ class Link:
             await self._tracking.lane.aclose()
 
 
-def verdict(error: Exception, lane: Lane, request: Request) -> Exception:
-    """What the caller of a call is told that got no answer, or not before its deadline."""
+def verdict(error: Exception, lane: Lane, request: Request, written: bool = False) -> Exception:
+    """What the caller of a call is told that got no answer in time; `written` is of an earlier try."""
     if isinstance(error, NoScriptError):
         return RedisTimeoutError(f"{request.name}: there was no time left to send its text")
     if not isinstance(error, Unanswered):
-        return error
+        return RedisTimeoutError(f"{request.name}: {error}") if written else error
     if error.written and not request.repeatable:
         return OutcomeUnknownError(request.name, error.reason)
     if not error.written and lane.last_error is not None:

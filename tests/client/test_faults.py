@@ -164,6 +164,23 @@ async def test_a_silent_connection_is_given_up(proxy: FaultProxy, name: str) -> 
         await eventually(lambda: not link_of(redis).lanes[0].statistics().connected)
 
 
+async def test_an_error_of_the_connection_says_that_nothing_was_done(
+    proxy: FaultProxy, server: EmbeddedServer, name: str
+) -> None:
+    """A repeatable call that was executed at its first try never ends with what is told of one that was never sent."""
+    keys = name, f"{name}:seen"
+    async with connect(proxy.url, deadline=0.5) as redis, connect(server.url) as direct:
+        await connected(redis)
+        proxy.add(Fault("cut_after", "EVALSHA"))
+        proxy.refuse()
+        with pytest.raises(RedisTimeoutError):
+            await ADD_ONCE(redis, *keys, "first", 60_000)
+        assert await direct.get(name) == b"1"
+        with pytest.raises(RedisConnectionError):
+            await ADD_ONCE(redis, *keys, "second", 60_000)
+        assert await direct.get(name) == b"1"
+
+
 async def test_a_call_with_much_time_keeps_no_dead_connection(
     proxy: FaultProxy, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,7 +203,7 @@ async def test_a_read_that_kills_its_connection_is_given_up(own_server: Embedded
         await redis.set("small", 1)
         await redis.config_set("client-output-buffer-limit", "normal 1000000 0 0")
         before = link_of(redis).lanes[0].statistics().connections
-        with pytest.raises(RedisConnectionError, match="lost 4 times"):
+        with pytest.raises(RedisTimeoutError, match="lost 4 times"):
             await redis.lrange("big", 0, -1)
         assert await redis.get("small") == b"1"
         assert link_of(redis).lanes[0].statistics().connections == before + 4

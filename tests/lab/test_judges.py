@@ -272,7 +272,7 @@ def found(search: dict[str, list[str]], *items: str, at: float = 3.0) -> Call:
         ([ADDED, found(RED)], 1),
         ([unknown(ADDED), found(RED)], 0),
         ([unknown(ADDED), found(RED, "p1")], 0),
-        ([replace(ADDED, outcome="fail"), found(RED, "p1")], 0),  # its first try may have been done
+        ([replace(ADDED, outcome="fail"), found(RED, "p1")], 1),
         ([found(RED, "p1")], 1),
         ([ADDED, found(RED, "p2", "p1")], 1),
         ([ADDED, TAKEN, found(RED)], 0),

@@ -47,8 +47,6 @@ class Relation(Protocol):
 
     #: How its keys are called that see ties from the near and the far side, and those that have everyone who is tied.
     sides: tuple[str, ...]
-    #: The operations that are sent again: one that failed may be done, by its first try.
-    repeated: tuple[str, ...]
 
     async def act(self, redis: Redis, name: str, diary: Diary, rng: random.Random) -> None:
         """Make one call, whose first argument is the name."""
@@ -68,7 +66,6 @@ class Tagging:
     """Items and their tags."""
 
     sides: tuple[str, ...] = ("tags", "tagged", "items")
-    repeated: tuple[str, ...] = ("add",)
 
     async def act(self, redis: Redis, name: str, diary: Diary, rng: random.Random) -> None:
         index, item, tags = TagIndex(redis, name), rng.choice(ITEMS), rng.sample(TAGS, len(TAGS))
@@ -117,7 +114,6 @@ class Following:
     """People, and whom they follow."""
 
     sides: tuple[str, ...] = ("following", "followers")
-    repeated: tuple[str, ...] = ()
 
     async def act(self, redis: Redis, name: str, diary: Diary, rng: random.Random) -> None:
         graph, (one, other) = SocialGraph(redis, name), rng.sample(PEOPLE, 2)
@@ -211,8 +207,7 @@ class Relating:
         named: dict[str, Changes] = defaultdict(Changes)
         for call in history:
             makes, ties = self.relation.changed(call)
-            done = call.outcome != "fail" or call.operation in self.relation.repeated
-            for tie in ties if done else ():
+            for tie in ties if call.outcome != "fail" else ():
                 changes = named[call.arguments[0]]
                 (changes.made if makes else changes.undone)[tie].append(call)
         return [
