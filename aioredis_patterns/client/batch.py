@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
 from .wire import Unanswered, Wire
 
-__all__ = ("Batch",)
+__all__ = ("Batch", "refuse")
 
 
 class Batch:
@@ -75,3 +76,18 @@ class Batch:
             return self.futures
         answered = self.wire.answered
         return islice(self.wire.pending, max(self.start - answered, 0), max(self.end - answered, 0))
+
+
+def refuse(waiting: Iterable[asyncio.Future[Any]], error: Exception) -> None:
+    """End every one that still waits with an error, as what nothing was sent for."""
+    for future in waiting:
+        if not future.done():
+            future.set_exception(_copy_of(error))
+
+
+def _copy_of(error: Exception) -> Exception:
+    """One for each caller, who adds a traceback of its own; some exceptions cannot be copied."""
+    try:
+        return copy.copy(error)
+    except Exception:  # noqa: BLE001 - whatever the constructor of somebody else's class raises
+        return error

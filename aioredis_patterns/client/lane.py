@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import copy
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from aioredis_patterns._core.tasks import stop
 from aioredis_patterns.types import EventHook
 
-from .batch import Batch
+from .batch import Batch, refuse
 from .dialing import Dialer
 from .home import Home
 from .wire import Wire
@@ -248,9 +247,7 @@ class Lane:
     def _turn_away(self, error: Exception) -> None:
         """End the wait of everybody who was not let in yet."""
         crowd, self._crowd = self._crowd, OrderedDict()
-        for waiter in crowd:
-            if not waiter.done():
-                waiter.set_exception(_copy_of(error))
+        refuse(crowd, error)
         self._admit()
 
     def _empty_outbox(self) -> deque[Batch]:
@@ -353,9 +350,7 @@ class Lane:
 
     def _refuse_all(self, error: Exception) -> None:
         for batch in self._empty_outbox():
-            for future in batch.futures:
-                if not future.done():
-                    future.set_exception(_copy_of(error))
+            refuse(batch.futures, error)
         self._turn_away(error)
 
     def reset(self, reason: str) -> None:
@@ -408,14 +403,6 @@ class Lane:
         if self._finalizer is not None:
             self._finalizer.detach()
         self._host.on_disconnected(self)
-
-
-def _copy_of(error: Exception) -> Exception:
-    """One for each caller, who adds a traceback of its own; some exceptions cannot be copied."""
-    try:
-        return copy.copy(error)
-    except Exception:  # noqa: BLE001 - whatever the constructor of somebody else's class raises
-        return error
 
 
 def forget(future: asyncio.Future[Any]) -> None:

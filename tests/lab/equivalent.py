@@ -707,14 +707,6 @@ EQUIVALENT: Final[dict[str, str]] = {
     "queued_lock_acquire: local left = held and redis.call('PTTL', lock) or ends and math.ceil((ends - now) / 1001)": (
         "who is first looks a thousandth earlier, and once more"
     ),
-    (
-        "queued_lock_acquire: if redis.call('ZRANK', line, me) == 0 and left and left >= 0 then again = "
-        "math.min(again, left) end"
-    ): ("but for the last millisecond"),
-    (
-        "queued_lock_acquire: if redis.call('ZRANK', line, me) == 0 and left and left > 1 then again = "
-        "math.min(again, left) end"
-    ): ("but for the last millisecond"),
     "queued_lock_break: return math.min(held, 2)": "Python reads a yes",
     "queued_lock_release: return (writes or mode == 'r' and reads) and 2 or 0": "Python reads a yes",
     "queued_lock_renew: answers[at] = reads and 2 or 0": "Python looks whether it is positive",
