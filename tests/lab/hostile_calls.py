@@ -120,7 +120,11 @@ async def write_through(redis: Any, name: str) -> Calls:
 
 async def write_behind(redis: Any, name: str) -> Calls:
     users = WriteBehind(Cache(redis, name, ttl=60), lambda rows: None, delay=60)
-    await users.set(_WHO, 1)
+    try:
+        await users.set(_WHO, 1)
+    except BaseException:
+        await users.aclose()  # or it would write behind for ever, and nobody would know it
+        raise
     return {
         "set": lambda: users.set(_WHO, 2),
         "delete": lambda: users.delete(_WHO),
