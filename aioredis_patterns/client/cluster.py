@@ -41,7 +41,7 @@ from .cluster_tracking import ClusterTracking
 from .dialing import Dialer, plain
 from .lane import Greeting, Lane
 from .link import DEADLINE, Link, Request, verdict
-from .node import Node, NodeLane
+from .node import MOMENT, Node, NodeLane
 from .packing import pack_command
 from .tracking import Invalidated, Tracking
 from .wire import Unanswered
@@ -335,6 +335,7 @@ class ClusterLink(Link):
         redis-py's cluster client closes itself not only when its user is done with it, but also whenever it wants to
         look at the topology anew.
         """
+        await self._finish(MOMENT)
         await self._stop_following()
         await asyncio.gather(*(lane.settle() for lane in self._all_lanes()))
         for lane in self._all_lanes():
@@ -344,9 +345,8 @@ class ClusterLink(Link):
         if self._reads is not None:
             await self._reads.retire()
 
-    async def aclose(self) -> None:
-        """Close every connection; a later call opens new ones."""
-        await super().aclose()
+    async def _close(self) -> None:
+        await super()._close()
         await self._stop_following()
         for lane in self._all_lanes():
             await lane.aclose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from aioredis_patterns._core.tasks import BackgroundTasks
 from aioredis_patterns.errors import OutcomeUnknownError
 from aioredis_patterns.types import EventHook
 
@@ -47,6 +48,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
 
 _SUSPICIONS = 4
 """How often the connection may be lost over the reply to one call, as when it is more than the server will hold."""
+
+_FINISHING = 1.0
+"""Seconds that closing waits at most for what is to be finished first."""
 
 RECOVERABLE: Final = (
     Unanswered,
@@ -118,6 +122,7 @@ class Link:
         self._tracking: Tracking | None = None
         self.closings = 0  # how often it was closed: what is repeated behind the scenes ends with that
         self.companions: dict[Callable[[], Any], Any] = {}
+        self._finishing = BackgroundTasks()
 
     def companion(self, kind: Callable[[], T]) -> T:
         """The one object of a class that a pattern keeps per client and event loop, made on first use."""
@@ -125,6 +130,10 @@ class Link:
         if found is None:
             found = self.companions[kind] = kind()
         return found
+
+    def finish(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Run to its end in the background what a caller who is gone has left; closing waits a moment for it."""
+        return self._finishing.start(coroutine, name)
 
     @property
     def subscriptions(self) -> Subscriptions:
@@ -232,7 +241,16 @@ class Link:
         return lane, [request.packed]
 
     async def aclose(self) -> None:
-        """Close every connection; a later call opens new ones."""
+        """Close every connection, as soon as what is to be finished is; a later call opens new ones."""
+        try:
+            await self._finish(_FINISHING)
+        finally:
+            await self._close()
+
+    async def _finish(self, seconds: float) -> None:
+        await self._finishing.wait(min(seconds, self.deadline))
+
+    async def _close(self) -> None:
         self.closings += 1
         for lane in self.lanes:
             await lane.aclose()

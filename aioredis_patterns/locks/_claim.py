@@ -16,7 +16,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from aioredis_patterns._core.tasks import background, shielded
+from aioredis_patterns._core.tasks import shielded
 from aioredis_patterns.client.link import Link
 from aioredis_patterns.errors import LockTimeoutError, OutcomeUnknownError
 from aioredis_patterns.events import LockAcquired, LockTimedOut, emit
@@ -144,7 +144,7 @@ class Claim(ABC):
     def _take_back(self, inbox: str) -> None:
         """Undo it in the background, for as long as what it may have left would live."""
         undone = insist(self.link, partial(self._undo, inbox), max(self.link.deadline, self._terms.lease_ms / 1000))
-        background(quietly(undone), name="redis claim undone")
+        self.link.finish(quietly(undone), "redis claim undone")
 
     def _timed_out(self, limit: float) -> LockTimeoutError:
         if (hook := self._terms.on_event) is not None:

@@ -62,6 +62,10 @@ class Ballot(Generic[T]):
         """Put another question to a server that has answered."""
         self._tasks[number] = background(_outcome(call), name="redis server asked again")
 
+    async def ended(self, number: int) -> None:
+        """Wait until one server has answered, or failed."""
+        await asyncio.wait((self._tasks[number],))
+
     def withdraw(self, number: int) -> None:
         """Wait no more for one server: nothing that was asked of it is sent again."""
         self._tasks[number].cancel()

@@ -25,7 +25,7 @@ from aioredis_patterns._core.durations import lease_ms, timeout_seconds, ttl_ms
 from aioredis_patterns._core.keys import PREFIX, Keys
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.stored import Stored
-from aioredis_patterns._core.tasks import background, shielded
+from aioredis_patterns._core.tasks import shielded
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.link import Link
 from aioredis_patterns.errors import BarrierBrokenError, LockTimeoutError
@@ -143,7 +143,7 @@ class Barrier:
             if not isinstance(error, BarrierBrokenError):
                 deadline = max(link.deadline, self._lease_ms / 1000)
                 leaving = _LEAVE(link, *self._keys, token, "", self._ttl_ms, deadline=deadline)
-                background(quietly(leaving), name="redis barrier left")
+                link.finish(quietly(leaving), "redis barrier left")
             raise
 
     async def _wait(self, link: Link, token: str) -> int:

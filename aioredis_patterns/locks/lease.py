@@ -14,7 +14,6 @@ from redis.exceptions import RedisError
 
 from aioredis_patterns._core.durations import lease_ms as checked_lease_ms
 from aioredis_patterns._core.renewal import LossReason, Renewal, Renewals
-from aioredis_patterns._core.tasks import background
 from aioredis_patterns.client.link import Link
 from aioredis_patterns.errors import LockLostError, PatternError
 from aioredis_patterns.events import LockLost, LockReleased, emit
@@ -204,7 +203,7 @@ class Lease:
         if answer <= 0:
             self.on_lost("taken" if answer < 0 else "expired")
         elif not self._open:
-            background(self._give_back(self._link, self), name="redis lock extended too late")
+            self._link.finish(self._give_back(self._link, self), "redis lock extended too late")
         self._check()
         self._restart(sent, length_ms)
 

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from aioredis_patterns._core.durations import delay_ms, timeout_seconds
 from aioredis_patterns._core.keys import PREFIX, Keys
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns._core.tasks import background, shielded
+from aioredis_patterns._core.tasks import shielded
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.link import Link
 from aioredis_patterns.errors import LockLostError, LockTimeoutError, OutcomeUnknownError
@@ -343,7 +343,7 @@ class Lock(Entering[Lease]):
         undone = _UNDO(link, self._key, self._waiters, token, inbox, deadline=deadline)
         if isinstance(self._acquire, Replicated):
             undone = self._acquire.then(token, undone)
-        background(quietly(undone), name="redis lock undone")
+        link.finish(quietly(undone), "redis lock undone")
 
     # Whoever holds it ------------------------------------------------------------------------------------------------
 

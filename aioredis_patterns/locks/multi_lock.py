@@ -25,7 +25,6 @@ from typing import Any, Final, cast, final
 from aioredis_patterns._core.durations import timeout_seconds
 from aioredis_patterns._core.keys import PREFIX, Keys, check_name, slot
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns._core.tasks import background
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.cluster import ClusterLink
 from aioredis_patterns.client.link import Link
@@ -139,7 +138,7 @@ class MultiLock(Entering[Lease]):
             lease = await self._take_each(link, groups, token, limit, waits=waits)
         except BaseException:
             if len(groups) > 1:
-                background(quietly(groups[-1].free_all(link, token)), name="redis locks given back")
+                link.finish(quietly(groups[-1].free_all(link, token)), "redis locks given back")
             raise
         if lease is None and len(groups) > 1:
             await quietly(groups[-1].free_all(link, token))

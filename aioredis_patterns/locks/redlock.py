@@ -353,7 +353,10 @@ class Redlock(Entering[Lease]):
 
     def _free(self, token: str, links: dict[int, Link], asked: Ballot[Any] | None) -> Ballot[int]:
         """Free what a token may have, in the background: a server that is late is told for as long as that may live."""
-        return Ballot(self._free_at(link, number, token, asked) for number, link in links.items())
+        freed: Ballot[int] = Ballot(self._free_at(link, number, token, asked) for number, link in links.items())
+        for place, link in enumerate(links.values()):
+            link.finish(freed.ended(place), "redis redlock freed")
+        return freed
 
     async def _free_at(self, link: Link, number: int, token: str, asked: Ballot[Any] | None) -> int:
         """Free one server, after what was asked of it before: 1 when the token had the lock there."""

@@ -9,7 +9,6 @@ from time import monotonic
 from typing import Any, Final, Generic, TypeVar, final
 
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns._core.tasks import background
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.link import Link
 from aioredis_patterns.client.subscriptions import Bell
@@ -75,7 +74,7 @@ class Claiming(Generic[T]):
                     await bell.wait(pause)
             except BaseException:
                 if waiting.length(ready) == 1:
-                    background(quietly(hand_back(self._place, link, inbox=inbox)), "a queue is waited for no more")
+                    link.finish(quietly(hand_back(self._place, link, inbox=inbox)), "a queue is waited for no more")
                 raise
 
     async def _ask(self, link: Link, count: int, inbox: str) -> tuple[list[Delivery[T]], float]:
@@ -90,7 +89,7 @@ class Claiming(Generic[T]):
                 found = await self._read(token, parts, sent)
             except BaseException:
                 tokens = [f"{token}:{number}" for number in range(1, count + 1)]
-                background(quietly(hand_back(place, link, *tokens)), "a claim is handed back")
+                link.finish(quietly(hand_back(place, link, *tokens)), "a claim is handed back")
                 raise
             if found or not parts:  # else none of them could be read, and others may be there
                 return found, self._pause(due_ms)

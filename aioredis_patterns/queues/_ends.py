@@ -9,7 +9,7 @@ from aioredis_patterns._core.counts import check_count
 from aioredis_patterns._core.durations import timeout_seconds
 from aioredis_patterns._core.keys import Keys, slot
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns._core.tasks import background, shielded
+from aioredis_patterns._core.tasks import shielded
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.client.cluster import ClusterLink
 from aioredis_patterns.client.link import Link
@@ -146,7 +146,7 @@ class Ends(Generic[T]):
             except BaseException:
                 alone = waiting.length(self._key) == 1
                 leaving = self._leave(link, side, inbox if alone else "", asking)
-                background(quietly(leaving), "items are waited for no more")
+                link.finish(quietly(leaving), "items are waited for no more")
                 raise
 
     async def _leave(self, link: Link, side: Side, inbox: str, asking: asyncio.Task[list[bytes]] | None) -> None:

@@ -15,7 +15,7 @@ from aioredis_patterns._core.durations import deadline_seconds, lease_ms, timeou
 from aioredis_patterns._core.keys import PREFIX, Keys
 from aioredis_patterns._core.renewal import LossReason, Renewals
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns._core.tasks import background, shielded
+from aioredis_patterns._core.tasks import shielded
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.errors import PatternError, RateLimitExceededError
 from aioredis_patterns.events import LimitDecided, emit
@@ -235,13 +235,14 @@ class Slot:
     async def _enter(self) -> Slot:
         if self._renewals is not None:
             raise RuntimeError("a slot is entered once")
-        self._renewals = link_of(self._limit.redis).companion(Renewals)
+        link = link_of(self._limit.redis)
+        self._renewals = link.companion(Renewals)
         try:
             decision = await self._ask()
             if not decision and self._timeout != 0:
                 decision = await self._wait(decision)
         except BaseException:
-            background(self._quit(), name="redis slot given up")
+            link.finish(self._quit(), "redis slot given up")
             raise
         if not decision:
             self._limit.tell("denied")

@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 from aioredis_patterns._core.durations import deadline_seconds, timeout_seconds
 from aioredis_patterns._core.keys import Keys
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns._core.tasks import background, shielded
+from aioredis_patterns._core.tasks import shielded
+from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.errors import OutcomeUnknownError, PatternError, RateLimitExceededError
 from aioredis_patterns.events import LimitDecided, emit
 from aioredis_patterns.types import AnyRedis, EventHook, KeyPart, Seconds
@@ -215,7 +216,7 @@ class Limiter:
             await shielded(self._give_back(reservation, key), _GIVING_BACK)
             raise
         except OutcomeUnknownError:
-            background(self._give_back(reservation, key), name="redis turn given back")
+            link_of(self._redis).finish(self._give_back(reservation, key), "redis turn given back")
             raise
         retry, reset = (0, reset - wait) if allowed else (wait, reset)
         return self._decision((allowed, remaining, retry, reset))

@@ -207,7 +207,7 @@ class ConsumerGroup(Generic[T]):
             try:
                 claimed, due_ms = await self._claim(posts[part], part, count - len(found), inbox)
             except BaseException:
-                background(_quietly(_all_back(found)), "claims are handed back")
+                link_of(posts[part].redis).finish(_quietly(_all_back(found)), "claims are handed back")
                 raise
             found += claimed
             if due_ms >= 0:
@@ -227,7 +227,7 @@ class ConsumerGroup(Generic[T]):
                 due_ms, *parts = await _CLAIM(post.redis, *keys, post.group, post.consumer, *terms)
                 found = await self._read(post, partition, parts, sent)
             except BaseException:
-                background(_quietly(hand_back(post, token, "")), "a claim is handed back")
+                link_of(post.redis).finish(_quietly(hand_back(post, token, "")), "a claim is handed back")
                 raise
             if found or not parts:  # else none of them could be read, and others may be there
                 return found, due_ms

@@ -76,6 +76,33 @@ async def eventually_gone(url: str, name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+async def test_closing_waits_a_moment_for_what_is_to_be_finished(url: str, name: str) -> None:
+    """What a caller left behind has the connection until it is done."""
+    async with connect(url) as redis:
+        finished = link_of(redis).finish(ECHO(redis, name, "done"), "an echo")
+        await redis.aclose()
+        assert finished.done()
+        assert await finished == b"done"
+
+
+@pytest.mark.parametrize("impatient", [False, True])
+async def test_what_does_not_end_keeps_no_connection(url: str, name: str, impatient: bool) -> None:
+    """Closing waits a moment for what is to be finished, or until it is cancelled, and closes then all the same."""
+    async with connect(url, client_name=name) as redis:
+        await redis.ping()
+        stuck = link_of(redis).finish(asyncio.sleep(60), "stuck")
+        closing = asyncio.create_task(redis.aclose())
+        await asyncio.sleep(0)
+        if impatient:
+            closing.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.wait([closing])
+        assert closing.cancelled() is impatient
+        assert not link_of(redis).lanes[0].statistics().connected
+        stuck.cancel()
+        await asyncio.wait([stuck])
+
+
 async def test_a_forgotten_client_takes_its_connection_with_it(url: str, name: str) -> None:
     """A client that nobody holds is collected, and its shared connection is closed."""
     redis = connect(url, client_name=name)

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from aioredis_patterns._core.renewal import LossReason, Renewals
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns._core.tasks import background, shielded
+from aioredis_patterns._core.tasks import shielded
 from aioredis_patterns.client.attach import link_of
 from aioredis_patterns.errors import PatternError
 from aioredis_patterns.types import AnyRedis
@@ -50,7 +50,8 @@ class Claim:
         try:
             state, answer = await _BEGIN(self.redis, self.key, self.token, payload, self._lease_ms)
         except BaseException:
-            background(self._tell(b"", 0), name="redis idempotency key given up")  # the server may have said yes
+            # The server may have said yes.
+            link_of(self.redis).finish(self._tell(b"", 0), "redis idempotency key given up")
             raise
         self._open = state == b"begun"
         if self._open:

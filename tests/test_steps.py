@@ -1,0 +1,89 @@
+"""Steps: whatever a call is doing when it is cancelled, or its client is closed, nothing of it is left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from aioredis_patterns import (
+    ConcurrencyLimit,
+    ConsumerGroup,
+    EventLog,
+    FairLock,
+    Lock,
+    MultiLock,
+    PriorityQueue,
+    Queue,
+    ReadWriteLock,
+    Redlock,
+    ReentrantLock,
+    Semaphore,
+    Stack,
+)
+from aioredis_patterns.client import connect
+
+STEPS = 12
+"""Turns of the event loop, in which a server that is near has answered."""
+
+Taking = Callable[[Any, str], Awaitable[Any]]
+
+TAKING: dict[str, Taking] = {
+    "ConcurrencyLimit": lambda redis, name: ConcurrencyLimit(redis, name, limit=1, lease=60).slot(timeout=0)._enter(),
+    "ConsumerGroup": lambda redis, name: ConsumerGroup(EventLog(redis, name), "all", visibility=60).claim("one", 0),
+    "FairLock": lambda redis, name: FairLock(redis, name, lease=60).try_acquire(),
+    "Lock": lambda redis, name: Lock(redis, name, lease=60).try_acquire(),
+    "MultiLock": lambda redis, name: MultiLock(redis, [name, f"{name}2nd"], lease=60).try_acquire(),
+    "PriorityQueue": lambda redis, name: PriorityQueue(redis, name, visibility=60).claim(0),
+    "Queue": lambda redis, name: Queue(redis, name, visibility=60).claim(0),
+    "ReadWriteLock": lambda redis, name: ReadWriteLock(redis, name, lease=60).write().try_acquire(),
+    "Redlock": lambda redis, name: Redlock([redis], name, lease=60).try_acquire(),
+    "ReentrantLock": lambda redis, name: ReentrantLock(redis, name, lease=60).try_acquire(),
+    "Semaphore": lambda redis, name: Semaphore(redis, name, permits=1, lease=60).try_acquire(),
+    "Stack": lambda redis, name: Stack(redis, name).pop(timeout=5),
+}
+"""What one at a time may have; the answer is None, or an error, when another has it."""
+
+PUTTING: dict[str, Taking] = {
+    "ConsumerGroup": lambda redis, name: EventLog[str](redis, name).append("one"),
+    "PriorityQueue": lambda redis, name: PriorityQueue(redis, name).put("one"),
+    "Queue": lambda redis, name: Queue(redis, name).put("one"),
+    "Stack": lambda redis, name: Stack[str](redis, name).push("one"),
+}
+
+
+async def steps(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("what", TAKING)
+async def test_who_is_cancelled_and_closes_its_client_leaves_nothing_taken(
+    pipelined: Redis, url: str, name: str, what: str
+) -> None:
+    """Whatever a caller was granted whom a cancellation kept from having it is free before its client is closed."""
+    for count in range(1, STEPS):
+        place = f"{name}:{count}"
+        async with connect(url) as redis:
+            await asyncio.gather(redis.ping(), Lock(redis, f"{place}:warm").try_acquire())
+            if what in PUTTING:
+                await PUTTING[what](pipelined, place)
+            taking = asyncio.create_task(taken_or_closed(redis, place, what))
+            await steps(count)
+            taking.cancel()
+            if not await taking:
+                async with asyncio.timeout(2):
+                    assert await TAKING[what](pipelined, place) is not None, count
+
+
+async def taken_or_closed(redis: Redis, name: str, what: str) -> bool:
+    """Whether it was taken; else the client is closed."""
+    try:
+        await TAKING[what](redis, name)
+    except asyncio.CancelledError:
+        await redis.aclose()
+        return False
+    return True
