@@ -318,6 +318,7 @@ class Lane:
             self._flush()
 
     def _waited_for(self) -> bool:
+        self._close_batch()  # what is dropped here is joined by nobody
         while self._outbox and self._outbox[0].finished():
             self._backlog -= self._outbox.popleft().size
         if self.full:

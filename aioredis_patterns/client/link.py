@@ -112,8 +112,7 @@ class Link:
         self.loop = self.home.loop
         self.deadline = deadline
         self._make = make
-        self.rediscovers = rediscovers
-        self.on_event = on_event
+        self.rediscovers, self.on_event = rediscovers, on_event
         self._encoding, self._errors = encoding, errors
         self.lanes = tuple(self._new_lane() for _ in range(lanes))
         self._lease_lane: Lane | None = None

@@ -64,6 +64,17 @@ async def test_a_client_closed_at_any_step_of_its_first_call_works_again(server:
             assert await redis.ping()
 
 
+async def test_who_joins_a_batch_whose_callers_have_gone_is_sent(server: EmbeddedServer) -> None:
+    """Connecting looks again and again who waits: what it drops then is joined by nobody any more."""
+    async with connect(server.url) as redis:
+        lane = lane_of(redis)
+        lane.submit(PING, lane.deadline).cancel()
+        assert not lane._waited_for()
+        async with asyncio.timeout(2):
+            assert await lane.submit(PING, lane.deadline) == b"PONG"
+        assert lane.statistics().waiting_bytes == lane._backlog == 0
+
+
 async def test_a_connection_dropped_while_it_is_opened_carries_nothing(server: EmbeddedServer) -> None:
     """Where a connection is to be dropped that does not stand yet, another is opened for what waits."""
     async with connect(server.url) as redis:
