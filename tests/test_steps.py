@@ -14,6 +14,7 @@ from aioredis_patterns import (
     ConsumerGroup,
     EventLog,
     FairLock,
+    FeatureFlags,
     Lock,
     MultiLock,
     PriorityQueue,
@@ -87,3 +88,30 @@ async def taken_or_closed(redis: Redis, name: str, what: str) -> bool:
         await redis.aclose()
         return False
     return True
+
+
+CALLS: dict[str, Taking] = TAKING | {
+    "FeatureFlags": lambda redis, name: FeatureFlags(redis, "flags of all").enabled("new-ui", name),
+    "Lock.acquire": lambda redis, name: Lock(redis, name, lease=60).acquire(timeout=5),
+    "PING": lambda redis, name: redis.ping(),
+}
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # so Python says of what was not to begin
+@pytest.mark.parametrize("what", CALLS)
+async def test_a_client_whose_every_task_was_cancelled_works(pipelined: Redis, url: str, name: str, what: str) -> None:
+    """At the end of a program its event loop cancels every task, and who tidies up then still has a connection."""
+    for count in range(STEPS):
+        place = f"{name}:{count}"
+        if what in PUTTING:
+            await PUTTING[what](pipelined, place)
+        async with connect(url) as redis:
+            before = asyncio.all_tasks()
+            asyncio.create_task(CALLS[what](redis, f"{place}:first"))  # noqa: RUF006
+            await steps(count)
+            for task in asyncio.all_tasks() - before:
+                task.cancel()
+            async with asyncio.timeout(2):
+                assert await CALLS[what](redis, place) is not None
+                while left := asyncio.all_tasks() - before:
+                    await asyncio.wait(left)

@@ -7,7 +7,6 @@ keep the tasks they start alive, and lose no exception.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar, final
@@ -68,10 +67,7 @@ def is_interruption(error: BaseException) -> bool:
 
 
 async def stop(task: asyncio.Task[Any]) -> None:
-    """Cancel a task that tidies up after itself, and wait for its end."""
-    coroutine = task.get_coro()
-    if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
-        await asyncio.sleep(0)  # or it would run nothing, its `finally` neither
+    """Cancel a task, and wait for its end."""
     task.cancel()
     await asyncio.wait([task])
 

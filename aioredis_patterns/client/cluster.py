@@ -234,21 +234,18 @@ class ClusterLink(Link):
     def follow(self) -> None:
         """Find out in the background who owns which slot, for as long as commands wait for a node that is away."""
         self._outdated = True
-        if self._following is None:
+        if self._following is None or self._following.done():
             context = contextvars.Context()
             self._following = self.loop.create_task(self._follow(), name="redis cluster topology", context=context)
 
     async def _follow(self) -> None:
-        try:
-            while self._outdated:
-                self._outdated = False
-                shards = await self._ask_around()
-                if shards:
-                    self._adopt(shards)
-                await asyncio.sleep(_PAUSE)
-                self._outdated |= any(lane.stuck for lane in self._all_lanes())
-        finally:
-            self._following = None
+        while self._outdated:
+            self._outdated = False
+            shards = await self._ask_around()
+            if shards:
+                self._adopt(shards)
+            await asyncio.sleep(_PAUSE)
+            self._outdated |= any(lane.stuck for lane in self._all_lanes())
 
     async def _ask_around(self) -> list[_Shard]:
         """The first answer that a node gives, or nothing."""

@@ -300,6 +300,7 @@ class Lane:
             context = contextvars.Context()
             # Not by the loop's factory: an eager one may end the task before it is remembered as connecting.
             self._connecting = asyncio.Task(self._dial(), loop=self.loop, name="redis lane connecting", context=context)
+            self._connecting.add_done_callback(self._dialled)
 
     async def _dial(self) -> None:
         resets = self._resets
@@ -312,9 +313,11 @@ class Lane:
                 wire.abort("it was to be dropped before it stood")
             elif wire is not None:
                 self._take(wire)
-        finally:
-            self._connecting = None
-        if self._outbox:
+
+    def _dialled(self, _: asyncio.Task[None]) -> None:
+        """Who waits still gets a connection, whoever has cancelled the connecting."""
+        self._connecting = None
+        if self._waited_for():
             self._flush()
 
     def _waited_for(self) -> bool:
@@ -371,8 +374,6 @@ class Lane:
         self._turn_away(RedisConnectionError(reason))
         if self._connecting is not None:
             await stop(self._connecting)
-            if self._outbox:
-                self._flush()  # a call made meanwhile is a later one
 
     # What the wire tells ---------------------------------------------------------------------------------------------
 

@@ -79,8 +79,6 @@ class NodeLane(Lane):
         connecting = self._connecting
         if connecting is not None and not self._waited_for():
             await stop(connecting)
-            if self._outbox:
-                self._flush()  # somebody came meanwhile
 
     def _take(self, wire: Wire) -> None:
         super()._take(wire)

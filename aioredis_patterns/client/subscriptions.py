@@ -242,6 +242,7 @@ class Subscriptions:
             context = contextvars.Context()
             # Not by the loop's factory: an eager one may end the task before it is remembered as connecting.
             self._connecting = asyncio.Task(self._dial(), loop=self._loop, name="redis subscribing", context=context)
+            self._connecting.add_done_callback(self._dialled)
 
     async def _dial(self) -> None:
         try:
@@ -251,8 +252,11 @@ class Subscriptions:
         else:
             if wire is not None:
                 self._take(wire)
-        finally:
-            self._connecting = None
+
+    def _dialled(self, _: asyncio.Task[None]) -> None:
+        self._connecting = None
+        if self._wire is None and any(station.bells for station in self._stations.values()):
+            self._connect()
 
     def _take(self, wire: Wire) -> None:
         self._wire = wire
@@ -306,10 +310,10 @@ class Subscriptions:
 
     async def aclose(self) -> None:
         """Close the connection and wake every listener; who listens anew opens another."""
-        if self._connecting is not None:
-            await stop(self._connecting)
         self._refuse_all(RedisConnectionError("the client was closed"))
         self._hang_up("the client was closed")
+        if self._connecting is not None:
+            await stop(self._connecting)
 
 
 def _look_after(reference: Callable[[], Subscriptions | None], wire: Wire) -> None:

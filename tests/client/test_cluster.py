@@ -465,11 +465,28 @@ async def test_a_client_closed_at_any_step_finds_the_slots_again(cluster: Embedd
         await redis.ping()
         link = link_of(redis)
         assert isinstance(link, ClusterLink)
-        await eventually(lambda: link._following is None)
+        await eventually(lambda: link._following is None or link._following.done())
         link.follow()
         for _ in range(steps):
             await asyncio.sleep(0)
         await redis.aclose()
+        link.follow()
+        await eventually(lambda: not link._outdated)
+
+
+@pytest.mark.parametrize("steps", range(3))
+async def test_a_search_for_the_slots_that_somebody_cancels_is_made_again(cluster: EmbeddedCluster, steps: int) -> None:
+    """Whoever has cancelled every task of the event loop, the next call that needs it looks for the slots' owners."""
+    async with connect(cluster.url) as redis:
+        await redis.ping()
+        link = link_of(redis)
+        assert isinstance(link, ClusterLink)
+        link.follow()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        assert link._following is not None
+        link._following.cancel()
+        await asyncio.wait([link._following])
         link.follow()
         await eventually(lambda: not link._outdated)
 
