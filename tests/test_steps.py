@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -26,6 +27,8 @@ from aioredis_patterns import (
     Stack,
 )
 from aioredis_patterns.client import connect
+from tests.lab.fuzz import some_inputs
+from tests.lab.round_trips import ROUND_TRIPS
 
 STEPS = 12
 """Turns of the event loop, in which a server that is near has answered."""
@@ -115,3 +118,48 @@ async def test_a_client_whose_every_task_was_cancelled_works(pipelined: Redis, u
                 assert await CALLS[what](redis, place) is not None
                 while left := asyncio.all_tasks() - before:
                     await asyncio.wait(left)
+
+
+@pytest.mark.parametrize("count", range(4))
+async def test_an_acknowledgement_that_is_cancelled_holds_up_no_other(pipelined: Redis, name: str, count: int) -> None:
+    """Whatever became of the task that sends acknowledgements together, the next one is sent."""
+    queue = Queue[str](pipelined, name)
+    await asyncio.gather(queue.put("one"), queue.put("two"))
+    one, two = await queue.claim_many(2, 5)
+    before = asyncio.all_tasks()
+    acknowledging = asyncio.create_task(one.ack())
+    await steps(count)
+    for task in asyncio.all_tasks() - before - {acknowledging}:
+        task.cancel()
+    async with asyncio.timeout(2):
+        assert await two.ack()
+        await asyncio.gather(acknowledging, return_exceptions=True)
+
+
+@pytest.fixture
+async def eager() -> AsyncIterator[None]:
+    """Tasks begin at once, where Python can do that."""
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(getattr(asyncio, "eager_task_factory", None))
+    yield
+    loop.set_task_factory(None)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("what", ROUND_TRIPS)
+async def test_every_pattern_works_where_tasks_begin_at_once(pipelined: Redis, name: str, what: str) -> None:
+    """With eager tasks no pattern begins something before it has noted what that needs."""
+    probe = ROUND_TRIPS[what]
+    (given,) = some_inputs(probe, 1, random.Random(1))
+    async with asyncio.timeout(20):
+        async for _ in probe(pipelined, **given | {"name": name}):
+            pass
+
+
+@pytest.mark.usefixtures("eager")
+async def test_acknowledgements_are_sent_where_tasks_begin_at_once(pipelined: Redis, name: str) -> None:
+    """With eager tasks too, those of one turn are sent together, each with its token."""
+    queue = Queue[str](pipelined, name)
+    await asyncio.gather(queue.put("one"), queue.put("two"))
+    deliveries = await queue.claim_many(2, 5)
+    assert await asyncio.gather(*(delivery.ack() for delivery in deliveries)) == [True, True]

@@ -77,7 +77,8 @@ class BackgroundTasks:
     """The tasks of one owner, which waits for them or cancels them when it closes.
 
     A task is held until it ends, runs in an empty context (it belongs to no request), and an exception that ends it
-    goes to the event loop's exception handler. All of it belongs to the event loop that starts the tasks.
+    goes to the event loop's exception handler. All of it belongs to the event loop that starts the tasks. A task begins
+    in the next turn, whatever the loop's factory: its owner has something to note first.
     """
 
     __slots__ = ("_tasks",)
@@ -90,7 +91,7 @@ class BackgroundTasks:
 
     def start(self, coroutine: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
         """Run the coroutine as a task; the answer may be awaited or forgotten."""
-        task = asyncio.get_running_loop().create_task(coroutine, name=name, context=Context())
+        task = asyncio.Task(coroutine, loop=asyncio.get_running_loop(), name=name, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
