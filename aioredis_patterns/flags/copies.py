@@ -97,7 +97,7 @@ class Copies:
 
     async def _load(self) -> Snapshot:
         """Read the flags, in one read for all who wait for them."""
-        if self._loading is None:
+        if self._loading is None or self._loading.done():
             self._loading = self.home.loop.create_task(self._read())
             self._loading.add_done_callback(_fetch)
         return await asyncio.shield(self._loading)

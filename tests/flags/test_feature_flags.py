@@ -488,3 +488,19 @@ async def test_flags_work_in_a_cluster() -> None:
             await mine.grant("ui", "ann", "bob")
             await eventually(lambda its=its: says(its, {"on": True, "ui": True}))
             assert [change.action for change in await its.audit()] == ["grant", "set", "set"]
+
+
+@pytest.mark.parametrize("steps", range(4))
+async def test_a_reading_that_somebody_cancels_is_made_again(pipelined: Redis, name: str, steps: int) -> None:
+    """Whoever has cancelled every task of the event loop, the next question reads the flags anew."""
+    flags = FeatureFlags(pipelined, name)
+    await flags.set("new-ui", percentage=100)
+    before = asyncio.all_tasks()
+    asking = asyncio.create_task(flags.enabled("new-ui", "user:1"))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+    async with asyncio.timeout(2):
+        await asyncio.wait([asking])
+        assert await flags.enabled("new-ui", "user:1")
