@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from aioredis_patterns import (
+    Cache,
     ConcurrencyLimit,
     ConsumerGroup,
     EventLog,
@@ -25,10 +26,13 @@ from aioredis_patterns import (
     ReentrantLock,
     Semaphore,
     Stack,
+    Worker,
+    WriteBehind,
 )
 from aioredis_patterns.client import connect
 from tests.lab.fuzz import some_inputs
 from tests.lab.round_trips import ROUND_TRIPS
+from tests.support.waiting import eventually
 
 STEPS = 12
 """Turns of the event loop, in which a server that is near has answered."""
@@ -163,3 +167,28 @@ async def test_acknowledgements_are_sent_where_tasks_begin_at_once(pipelined: Re
     await asyncio.gather(queue.put("one"), queue.put("two"))
     deliveries = await queue.claim_many(2, 5)
     assert await asyncio.gather(*(delivery.ack() for delivery in deliveries)) == [True, True]
+
+
+def test_what_is_made_once_works_on_one_event_loop_after_the_other(url: str, name: str) -> None:
+    """A worker, and what writes later, belong to no event loop: each `asyncio.run` of a program may use them."""
+    redis, done = connect(url), list[int]()
+    queue, store = Queue[int](redis, name), dict[str, int]()
+    worker = Worker(queue, lambda number: note(done, number), concurrency=1)
+    users = WriteBehind(Cache(redis, name, ttl=60), store.update, delay=0)
+
+    async def work(turn: int) -> None:
+        async with worker:
+            await asyncio.gather(queue.put(turn), queue.put(turn), users.set(f"{turn}", turn))
+            await eventually(lambda: done.count(turn) == 2 and f"{turn}" in store)
+        await users.set(f"{turn}", -turn)
+        await users.aclose()
+        await redis.aclose()
+
+    for turn in (1, 2, 3):
+        asyncio.run(work(turn))
+    assert store == {"1": -1, "2": -2, "3": -3}
+
+
+async def note(done: list[int], number: int) -> None:
+    await asyncio.sleep(0.01)
+    done.append(number)

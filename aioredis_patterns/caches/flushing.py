@@ -102,7 +102,7 @@ class FlushLimits(NamedTuple):
 
 @final
 class Flusher(Generic[T]):
-    """Writes to the store what is due, for one process.
+    """Writes to the store what is due, for one process, on one event loop.
 
     Args:
         cache: Whose writes.
@@ -125,24 +125,31 @@ class Flusher(Generic[T]):
         self._turn = asyncio.Lock()
         self._sleeps_until = 0.0
         self._stopping = False
+        self._running: asyncio.Task[None] | None = None
 
-    def wake(self, within: float) -> None:
-        """There will be something to do within so many seconds."""
+    def start(self, within: float) -> None:
+        """Write in the background from now on; there will be something to do within so many seconds."""
+        if self._running is None or self._running.done():
+            self._stopping = False
+            self._running = background(self._run(), "write-behind")
         if asyncio.get_running_loop().time() + within < self._sleeps_until:
             self._more.set()
 
     def stop(self) -> None:
-        """End `run` when what it writes now is written."""
+        """Write no more in the background, as soon as what is being written is."""
         self._stopping = True
         self._more.set()
 
-    async def run(self) -> None:
+    async def end(self) -> None:
+        """Stop, and wait for it."""
+        if self._running is not None and not self._running.done():
+            self.stop()
+            await self._running
+
+    async def _run(self) -> None:
         """Write what is due, again and again, until stopped."""
-        try:
-            while not self._stopping:
-                await self._sleep(await self._round())
-        finally:
-            self._stopping = False
+        while not self._stopping:
+            await self._sleep(await self._round())
 
     async def flush(self) -> int:
         """Write everything that was put; gives the number of records that the store has taken.

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Generic, Self, TypeVar, final
 
 from aioredis_patterns._core.durations import delay_ms, lease_ms, timeout_seconds
 from aioredis_patterns._core.keys import check_part
 from aioredis_patterns._core.scripts import Script
-from aioredis_patterns._core.tasks import background
 from aioredis_patterns.types import KeyPart, Seconds
 
 from .cache import Cache
@@ -112,8 +112,8 @@ class WriteBehind(Generic[T]):
         self._shard, self._shards = cache._shard, cache._shards  # noqa: SLF001
         self._contents: Contents[T] = cache._contents  # noqa: SLF001
         limits = FlushLimits(self._delay_ms, batch, lease_ms(lease), attempts, timeout_seconds(pause, "pause"))
-        self._flusher: Flusher[T] = Flusher(cache, write_many, limits)
-        self._running: asyncio.Task[None] | None = None
+        self._new_flusher: Callable[[], Flusher[T]] = partial(Flusher, cache, write_many, limits)
+        self._flushers: dict[asyncio.AbstractEventLoop, Flusher[T]] = {}
 
     async def set(self, key: KeyPart, value: T, *, ttl: Seconds | None = None, tags: Iterable[str] = ()) -> None:
         """Put a value into the cache now and into the store soon.
@@ -195,9 +195,7 @@ class WriteBehind(Generic[T]):
             Exception: What `write_many` raised of the first write that failed.
         """
         async with asyncio.timeout(timeout_seconds(timeout)):
-            if self._running is not None and not self._running.done():
-                self._flusher.stop()
-                await self._running
+            await self._flusher.end()
             await self._flusher.flush()
 
     async def __aenter__(self) -> Self:
@@ -225,6 +223,15 @@ class WriteBehind(Generic[T]):
             self._start()  # where the reply was lost, it may have been put all the same
 
     def _start(self) -> None:
-        if self._running is None or self._running.done():
-            self._running = background(self._flusher.run(), "write-behind")
-        self._flusher.wake(self._delay_ms / 1000)
+        self._flusher.start(self._delay_ms / 1000)
+
+    @property
+    def _flusher(self) -> Flusher[T]:
+        """That of the event loop that runs now."""
+        loop = asyncio.get_running_loop()
+        flusher = self._flushers.get(loop)
+        if flusher is None:
+            for closed in [at for at in list(self._flushers) if at.is_closed()]:
+                self._flushers.pop(closed, None)
+            flusher = self._flushers[loop] = self._new_flusher()
+        return flusher

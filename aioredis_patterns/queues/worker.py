@@ -110,7 +110,7 @@ class Worker(Generic[T]):
         self._backoff = timeout_seconds(backoff, "backoff")
         self._longest = timeout_seconds(longest_backoff, "longest_backoff")
         self._grace = timeout_seconds(grace, "grace")
-        self._free, self._room = check_count(concurrency, "concurrency"), asyncio.Event()
+        self._free = check_count(concurrency, "concurrency")
         self._handlers, self._claims = BackgroundTasks(), BackgroundTasks()
 
     async def run(self) -> None:
@@ -143,6 +143,7 @@ class Worker(Generic[T]):
                     await self._claiming
 
     async def __aenter__(self) -> Self:
+        self._room = asyncio.Event()  # of the event loop that runs now
         self._claiming = self._claims.start(self._claim(), f"worker of queue {self._queue.name!r}")
         return self
 

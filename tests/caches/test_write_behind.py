@@ -419,6 +419,23 @@ async def test_it_flushes_by_itself_after_it_was_closed(redis: Redis, name: str)
     await users.aclose()
 
 
+async def test_it_flushes_by_itself_after_a_closing_that_was_cancelled(redis: Redis, name: str) -> None:
+    """A closing that is cancelled before the flusher has begun leaves none that stops at once."""
+    store = Store()
+    users = WriteBehind(Cache(redis, name, ttl=60), store.write_many, delay=0)
+
+    async def enter_and_be_cancelled() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        async with users:
+            task.cancel()
+
+    await asyncio.wait([asyncio.create_task(enter_and_be_cancelled())])
+    await users.set("key", "value")
+    await eventually(lambda: store.rows == {"key": "value"})
+    await users.aclose()
+
+
 async def test_a_write_that_may_have_been_put_is_flushed(server: EmbeddedServer, name: str) -> None:
     """The store is told of a write whose reply was lost, though its writer was told that nobody knows."""
     store = Store()
