@@ -221,7 +221,7 @@ class Link:
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
             if closings != self.closings:
-                raise verdict(error, lane, request, written)
+                raise verdict(Unanswered("the client was closed", written=written), lane, request)
             try:
                 return await lane.submit_whole(chunks, max(round(left, 2), SWEEP), request.decode)
             except RECOVERABLE as again:

@@ -17,7 +17,7 @@ from redis.asyncio import RedisCluster
 from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, RedisError, ResponseError, TryAgainError
+from redis.exceptions import MovedError, RedisClusterException, RedisError, ResponseError, TryAgainError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aioredis_patterns._core.keys import slot
@@ -25,6 +25,7 @@ from aioredis_patterns._core.scripts import Script
 from aioredis_patterns.client import PipelinedRedis, connect
 from aioredis_patterns.client.attach import is_cluster, link_of
 from aioredis_patterns.client.cluster import ClusterLink
+from aioredis_patterns.client.link import Request
 from aioredis_patterns.client.packing import pack_command
 from aioredis_patterns.embedded import EmbeddedCluster, EmbeddedServer, embedded_cluster
 from aioredis_patterns.errors import OutcomeUnknownError, PatternError, TransportError
@@ -472,6 +473,20 @@ async def test_a_client_closed_at_any_step_finds_the_slots_again(cluster: Embedd
         await redis.aclose()
         link.follow()
         await eventually(lambda: not link._outdated)
+
+
+async def test_a_call_that_is_redirected_as_its_client_is_closed_is_told_so(cluster: EmbeddedCluster) -> None:
+    """Where a key has gone is nothing for the caller: the client was closed before the call was sent there."""
+    async with connect(cluster.url) as redis:
+        await redis.ping()
+        link = link_of(redis)
+        request = Request("GET", pack_command(("GET", "key")), link.loop.time() + 5, "key", repeatable=True)
+        error = MovedError(f"{slot('key')} {cluster.masters[0].host}:{cluster.masters[0].port}")
+        redirected = asyncio.create_task(link.recover(error, link.lane("key"), request))
+        await asyncio.sleep(0)
+        await redis.aclose()
+        with pytest.raises(RedisTimeoutError, match="closed"):
+            await redirected
 
 
 @pytest.mark.parametrize("steps", range(3))
