@@ -68,6 +68,16 @@ async def test_a_write_reaches_both(redis: Redis, name: str) -> None:
     assert await redis.keys(left(name)) == []
 
 
+async def test_a_batch_may_be_as_large_as_one_likes(pipelined: Redis, name: str) -> None:
+    """Thousands of writes that go to the store in one call are taken in one call too."""
+    store = Store()
+    async with WriteBehind(Cache(pipelined, name, ttl=60), store.write_many, delay=60, batch=10_000) as users:
+        await asyncio.gather(*(users.set(number, number) for number in range(4_001)))
+        assert await users.flush() == 4_001
+    assert store.calls == [store.rows]
+    assert len(store.rows) == 4_001
+
+
 async def test_what_the_store_has_stays_cached(redis: Redis, name: str) -> None:
     """A value that was written stays in the cache when the store has it, whatever its first byte and its tags are."""
     cache = Cache(redis, name, ttl=60)

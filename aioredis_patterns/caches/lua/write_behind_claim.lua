@@ -20,14 +20,14 @@ for _, part in ipairs(redis.call('ZRANGEBYSCORE', leased, '-inf', now_us)) do
   redis.call('ZADD', due, 0, part)
 end
 local until_us = now_us + lease_ms * 1000
-local records = {}
+local answer = { until_us, -1 }
 for _, part in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now_us + ahead_ms * 1000, 'LIMIT', 0, count)) do
   local record = redis.call('HGET', dirty, part)
   redis.call('ZREM', due, part)
   if record then
     redis.call('ZADD', leased, until_us, part)
-    records[#records + 1] = part
-    records[#records + 1] = record
+    answer[#answer + 1] = part
+    answer[#answer + 1] = record
   end
 end
 
@@ -36,4 +36,7 @@ local function first_of(queue)
 end
 
 local next_us = math.min(first_of(due), first_of(leased))
-return { until_us, next_us < math.huge and math.max(math.ceil((next_us - now_us) / 1000), 0) or -1, unpack(records) }
+if next_us < math.huge then
+  answer[2] = math.max(math.ceil((next_us - now_us) / 1000), 0)
+end
+return answer
