@@ -116,7 +116,7 @@ class ConcurrencyLimit:
         """Say whether a slot would be given at once; take none, write nothing. One round trip.
 
         `retry_after` is the time until a slot is free at the latest, and `reset_after` until all are, if no lease is
-        renewed meanwhile.
+        renewed meanwhile. Where free slots are kept for who waits, it is the time until one of those counts as gone.
 
         Args:
             subject: Who is limited.

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from aioredis_patterns.client import connect
 from aioredis_patterns.embedded import EmbeddedServer
 from aioredis_patterns.errors import RateLimitExceededError
-from aioredis_patterns.events import LimitDecided
+from aioredis_patterns.events import LimitDecided, ScriptCalled
 from aioredis_patterns.rate_limits import ConcurrencyLimit, Slot
 from tests.support.faults import Fault, FaultProxy
 from tests.support.full import fill
@@ -194,6 +194,25 @@ async def test_peek_says_what_a_slot_would_cost(pipelined: Redis, name: str) -> 
         full = await limit.peek()
         assert (full.allowed, full.remaining) == (False, 0)
         assert 0 < full.retry_after <= full.reset_after <= 10
+
+
+async def test_behind_a_dead_waiter_nobody_asks_in_haste(url: str, name: str) -> None:
+    """While a free slot is kept for a waiter that died, the others are told when it falls silent, and ask then."""
+    calls: list[Any] = []
+    async with connect(url, on_event=calls.append) as redis:
+        limit = ConcurrencyLimit(redis, name, limit=1)
+        _, line, heard = limit.keys(None)
+        seconds, us = await redis.time()
+        now = seconds * 1_000_000 + us
+        await redis.zadd(line, {"dead inbox": now})
+        await redis.zadd(heard, {"dead inbox": now + 600_000})
+        assert 0 < (await limit.peek()).retry_after <= 0.6
+        with pytest.raises(RateLimitExceededError) as caught:
+            await limit.slot(timeout=0)
+        assert 0 < caught.value.retry_after <= 0.6
+        calls.clear()
+        async with limit.slot():
+            assert sum(isinstance(call, ScriptCalled) and call.script == "concurrency_enter" for call in calls) <= 8
 
 
 async def test_a_new_limit_leaves_who_is_inside(pipelined: Redis, name: str) -> None:

@@ -60,6 +60,11 @@ class Machine(RuleBasedStateMachine):
         index = len(ends) - 1 if number is None else min(number, len(ends) - 1)
         return ends[index] - self.now if ends else 0
 
+    def until_turn(self, number: int) -> int:
+        """The same, or until one of those who wait falls silent where nothing is held."""
+        silence = min(self.line.values(), default=self.now) - self.now
+        return self.until_end(number) if self.slots else silence
+
     def check_calls(self, free: int) -> None:
         """Those for whom there are slots, and nobody else, are told of them."""
         called: list[str] = []
@@ -95,7 +100,7 @@ class Machine(RuleBasedStateMachine):
             stands = waits and (place is not None or ahead < backlog)
             if stands:
                 self.line[token] = self.now + SILENCE
-            assert answer == [0, 0, self.until_end(ahead - max(free, 0)), self.until_end(), stands]
+            assert answer == [0, 0, self.until_turn(ahead - max(free, 0)), self.until_end(), stands]
         else:
             self.slots[token] = self.now + lease * 1000
             if waits:
@@ -124,7 +129,7 @@ class Machine(RuleBasedStateMachine):
         answer = self.call(concurrency._PEEK, (self.keys[0], self.keys[2]), limit)
         self.settle()
         taken = len(self.slots) + len(self.line)
-        retry = 0 if taken < limit else self.until_end(taken - limit)
+        retry = 0 if taken < limit else self.until_turn(taken - limit)
         assert answer == [taken < limit, max(limit - taken, 0), retry, self.until_end()]
 
     @rule(token=TOKENS, lease=LEASES)

@@ -12,7 +12,7 @@
 -- Returns
 --   1 allowed    1 or 0
 --   2 remaining  slots
---   3 retry      us until a slot is free for it at the latest, unless leases are renewed; 0 it has one
+--   3 retry      us until a slot is free for it, or a waiter before it falls silent, unless leases are renewed; 0 it has one
 --   4 reset      us until all slots are free, unless leases are renewed
 --   5 waits      1 it stands in the line, 0 it does not
 local slots, line, heard = KEYS[1], KEYS[2], KEYS[3]
@@ -34,7 +34,8 @@ if not again and ahead >= free then
     redis.call('PEXPIRE', heard, 5000)
   end
   call_first(line, free)
-  return { 0, 0, until_end(slots, ahead - math.max(free, 0), now), until_end(slots, math.huge, now), waits and 1 or 0 }
+  local turn = until_turn(slots, heard, ahead - math.max(free, 0), now)
+  return { 0, 0, turn, until_end(slots, math.huge, now), waits and 1 or 0 }
 end
 
 hold(slots, token, lease, now)

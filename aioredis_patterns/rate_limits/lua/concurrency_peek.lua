@@ -7,7 +7,7 @@
 -- Returns
 --   1 allowed    1 or 0
 --   2 remaining  slots
---   3 retry      us until a slot is free at the latest, unless leases are renewed; 0 now
+--   3 retry      us until a slot is free, or a waiter falls silent, unless leases are renewed; 0 now
 --   4 reset      us until all slots are free, unless leases are renewed
 local slots, heard = KEYS[1], KEYS[2]
 local limit = tonumber(ARGV[1])
@@ -20,4 +20,4 @@ if room > 0 then
   return { 1, room, 0, reset }
 end
 local passed = redis.call('ZCARD', slots) - held
-return { 0, 0, until_end(slots, passed + math.max(held + waiting - limit, 0), now), reset }
+return { 0, 0, until_turn(slots, heard, passed + math.max(held + waiting - limit, 0), now), reset }

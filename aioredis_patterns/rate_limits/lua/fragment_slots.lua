@@ -17,6 +17,17 @@ local function until_end(slots, number, now)
   return found[2] and math.max(found[2] - now, 0) or 0
 end
 
+-- The same, or until one of those who wait falls silent, where nothing is held and a free slot is kept for them.
+local function until_turn(slots, heard, number, now)
+  local left = until_end(slots, number, now)
+  if left > 0 then
+    return left
+  end
+  local after = string.format('(%.0f', now)
+  local first = redis.call('ZRANGE', heard, after, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  return first[2] and first[2] - now or 0
+end
+
 local function hold(slots, token, lease, now)
   redis.call('ZADD', slots, string.format('%.0f', now + lease * 1000), token)
   if redis.call('PTTL', slots) < lease then
