@@ -141,10 +141,10 @@ class _Held:
         now = monotonic()
         if cost <= self.tokens and now < self.ends:
             self.tokens = left = self.tokens - cost
-            return Decision(True, self.limit, self.beyond + left, 0.0, self.reset_at - now, policy, "lease")
+            return Decision(True, self.limit, self.beyond + left, 0.0, max(self.reset_at - now, 0.0), policy, "lease")
         if now < self.quiet_until and cost in self.denied:
             wait = max(self.quiet_until, self.retry_at) - now
-            return Decision(False, self.limit, self.beyond, wait, self.reset_at - now, policy, "lease")
+            return Decision(False, self.limit, self.beyond, wait, max(self.reset_at - now, 0.0), policy, "lease")
         return None
 
     def next_size(self, now: float, most: int) -> int:

@@ -98,6 +98,16 @@ async def test_a_block_ends_with_its_window(pipelined: Redis, name: str) -> None
     assert (await lease.hit()).source == "redis"
 
 
+async def test_a_block_may_outlive_what_the_limit_has_used(pipelined: Redis, name: str) -> None:
+    """A hit from a block that is held when the bucket is full again says that nothing is used, not less than that."""
+    lease = LocalLease(TokenBucket(pipelined, name, limit=10_000, period=1), block=10, hold=60)
+    await asyncio.gather(*(lease.hit() for _ in range(8)))
+    held = lease._held[None]
+    await eventually(lambda: asyncio.get_running_loop().time() > held.reset_at)
+    decision = await lease.hit()
+    assert (decision.source, decision.reset_after) == ("lease", 0)
+
+
 async def test_many_callers_ask_once(pipelined: Redis, name: str) -> None:
     """Callers that come together share what one of them has asked for."""
     calls: list[Any] = []
