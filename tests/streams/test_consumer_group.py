@@ -320,6 +320,25 @@ async def test_who_waits_for_the_next_of_a_partition_is_told(pipelined: Redis, n
     assert second.payload == 1
 
 
+@pytest.mark.parametrize("first", ["held", "put off"])
+async def test_behind_the_first_of_a_partition_nobody_asks_in_haste(pipelined: Redis, name: str, first: str) -> None:
+    """While the first of several that are delivered again is not done with, who waits does not ask for the others."""
+    log: EventLog[int] = EventLog(pipelined, name, partitions=2)
+    group = ConsumerGroup(log, "g", visibility=60, max_deliveries=2)
+    await log.append_many(range(2), key="same")
+    for _ in range(2):
+        delivery = await group.claim("a", timeout=0)
+        assert delivery is not None
+        assert await delivery.reject("no")
+    assert await group.dead.replay() == 2
+    delivery = await group.claim("a", timeout=0)
+    assert delivery is not None
+    assert first == "held" or await delivery.nack(delay=60)
+    before = await _scripts(pipelined)
+    assert await group.claim("b", timeout=0.3) is None
+    assert await _scripts(pipelined) - before <= 8
+
+
 async def test_one_after_another_is_buried(pipelined: Redis, name: str) -> None:
     """In a partition, what ends as a dead letter holds up the next entry no longer than the claim takes."""
     log: EventLog[int] = EventLog(pipelined, name, partitions=2)

@@ -46,13 +46,13 @@ local function retry(id)
   if entry then give(entry, idle[4] + 1) else redis.call('XACK', log, group, id) end
 end
 
-if ordered == '1' and pending[1] > 0 then
-  local at = redis.call('ZSCORE', later, pending[2])
-  if not at or tonumber(at) <= now then retry(pending[2]) end
+local head = ordered == '1' and pending[1] > 0 and pending[2]
+if head then
+  local at = redis.call('ZSCORE', later, head)
+  if not at or tonumber(at) <= now then retry(head) end
   count = 0
 else
-  local due = redis.call('ZRANGEBYSCORE', later, '-inf', string.format('%.0f', now), 'LIMIT', 0, count)
-  for _, id in ipairs(due) do retry(id) end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, count)) do retry(id) end
 end
 local again = tonumber(redis.call('HGET', state, 'next') or 0)
 if #names < count and pending[1] > 0 and again <= now then
@@ -77,7 +77,9 @@ if #names > 0 then
   redis.call('SET', claim, table.concat(names, '\n'), 'PX', 60000)
   return found
 end
-local first = more and now or redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')[2]
+-- Behind the first of a partition the others wait for its end, whenever their own time comes.
+local first = more and now or head and redis.call('ZSCORE', later, head)
+  or not head and redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')[2]
 if first then found[1] = math.max(math.ceil((first - now) / 1000), 1) end
 if inbox ~= '' then wait(waiters, inbox, now) end
 return found
