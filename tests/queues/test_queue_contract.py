@@ -139,6 +139,17 @@ async def test_what_a_dead_consumer_held_has_an_age(pipelined: Redis, name: str,
     assert 0.05 <= (await queue.stats()).oldest_age < 60
 
 
+async def test_what_was_put_before_a_clock_stepped_back_has_an_age(pipelined: Redis, name: str, make: Make) -> None:
+    """A message whose time is still to come, since the server's clock was set back, is as old as one put now."""
+    queue = make(pipelined, name)
+    id_ = await queue.put("x")
+    messages = queue._place.messages
+    record = await pipelined.hget(messages, id_)
+    seconds, _ = await pipelined.time()
+    await pipelined.hset(messages, id_, b"%d" % ((seconds + 3600) * 1_000_000) + record[record.index(b" ") :])
+    assert await queue.stats() == QueueStats(1, 0, 0, 0, 0.0)
+
+
 async def test_headers_that_are_none_become_a_dead_letter(pipelined: Redis, name: str, make: Make) -> None:
     """A record whose headers are no mapping of texts, or nested beyond measure, is put aside at once."""
     queue = make(pipelined, name)

@@ -768,6 +768,15 @@ async def test_the_age_of_what_is_not_done_with(pipelined: Redis, name: str) -> 
     assert [age and round(age, -2) for age in ages] == [700, 700, 500]
 
 
+async def test_what_was_appended_before_a_clock_stepped_back_has_an_age(pipelined: Redis, name: str) -> None:
+    """An entry whose time is still to come, since the server's clock was set back, is as old as one appended now."""
+    log: EventLog[int] = EventLog(pipelined, name)
+    group = ConsumerGroup(log, "g")
+    seconds, _ = await pipelined.time()
+    await pipelined.xadd(f"arp:{{{name}|0}}:log", {"payload": "1"}, f"{(seconds + 3600) * 1000}-0")
+    assert await group.stats() == GroupStats(1, 0, 0, 0.0)
+
+
 async def test_what_was_read_is_not_counted_again(redis: Redis, log: EventLog[Any]) -> None:
     """Where a failover has set the server's count of what was read back, a group that has read all still lacks none."""
     group = ConsumerGroup(log, "billing")

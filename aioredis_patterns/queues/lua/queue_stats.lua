@@ -29,5 +29,5 @@ return {
   redis.call('ZCARD', delayed) - due,
   redis.call('ZCARD', leased) - ended,
   redis.call('ZCARD', dead),
-  message and now - message.enqueued or -1,
+  message and math.max(now - message.enqueued, 0) or -1,
 }

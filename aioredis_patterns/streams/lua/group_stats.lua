@@ -25,7 +25,7 @@ local pending = redis.pcall('XPENDING', log, group)
 if pending.err then pending = {0} end
 
 local oldest = pending[1] > 0 and pending[2] or waiting[1] and waiting[1][1]
-local age = oldest and clock() - string.match(oldest, '^%d+') * 1000 or -1
+local age = oldest and math.max(clock() - string.match(oldest, '^%d+') * 1000, 0) or -1
 -- After a failover the server's own count may be of another time: where nothing waits there is no lag.
 if #waiting == 0 then lag = 0 end
-return {lag or #waiting, pending[1], redis.call('XLEN', dead), math.max(age, -1)}
+return {lag or #waiting, pending[1], redis.call('XLEN', dead), age}
