@@ -368,6 +368,21 @@ async def test_a_crowd_keeps_the_parts_together(redis: Redis, name: str) -> None
     assert await redis.zcard(f"arp:{{{name}}}:levels") == len(ranks)
 
 
+async def test_a_board_moves_to_another_server(redis: Redis, name: str) -> None:
+    """Dense ranks of a board that Redis 7.0 has written are right on servers that write fractions in fewer digits."""
+    board = Leaderboard(redis, name, rank_mode="dense")
+    key, levels, counts = (f"arp:{{{name}}}:{part}" for part in ("board", "levels", "counts"))
+    await redis.zadd(key, {"ada": 0.1, "bob": 0.1})
+    await redis.zadd(levels, {"0.10000000000000001": 0.1})
+    await redis.hset(counts, "0.10000000000000001", "2")
+    await board.increment("ada", 1)
+    await board.set("bob", 0)
+    await board.set("cy", 0.1)
+    assert [(row.member, row.rank) for row in await board.top(9)] == [("ada", 1), ("cy", 2), ("bob", 3)]
+    assert await board.remove("cy") == 1
+    assert await board.rank("bob") == 2
+
+
 async def test_boards_work_in_a_cluster() -> None:
     """All keys of a board are in one slot, its copies as well."""
     async with embedded_cluster(masters=3, replicas=0) as cluster, connect(cluster.url) as redis:

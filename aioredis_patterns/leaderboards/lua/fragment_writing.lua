@@ -1,7 +1,8 @@
 -- Writing to boards: every change of a score, with what depends on it.
 
--- Counts a member in or out of those who have a score.
+-- Counts a member in or out of those who have a score, which servers write in more or in fewer digits.
 local function level(levels, counts, score, by)
+  score = string.format('%.17g', score)
   if redis.call('HINCRBY', counts, score, by) > 0 then
     redis.call('ZADD', levels, score, score)
   else
