@@ -269,6 +269,25 @@ async def test_fields_expire_where_the_server_has_it(redis: Redis, name: str, us
     await eventually(lambda: has(users, replace(ADA, logins=5)))
 
 
+async def test_a_field_that_has_expired_holds_up_no_change(pipelined: Redis, users: Record[Profile]) -> None:
+    """A record is changed at the first try though the server still counts a field whose time has passed."""
+    if not await knows(pipelined, "hpexpire"):
+        return
+    calls: list[Profile] = []
+
+    def older(profile: Profile) -> Profile:
+        calls.append(profile)
+        return replace(profile, age=len(calls))
+
+    for number in range(1, 6):
+        await users.set("ada", replace(ADA, logins=9))
+        assert await users.expire_field("ada", "logins", 0.02)
+        await eventually(lambda: has(users, replace(ADA, logins=5)), every=0.001)
+        assert await users.modify("ada", older) == replace(ADA, logins=5, age=number)
+        assert await users.compare_and_set("ada", replace(ADA, logins=5, age=number), ADA)
+    assert len(calls) == 5
+
+
 async def knows(redis: Redis, command: str) -> bool:
     return command in await redis.command()
 

@@ -9,7 +9,8 @@
 local record = KEYS[1]
 local seen = tonumber(ARGV[1])
 
-if redis.call('HLEN', record) ~= seen then return 0 end
+-- HLEN counts fields too whose time has passed, until the server drops them.
+if #redis.call('HGETALL', record) ~= 2 * seen then return 0 end
 for at = 2, 2 * seen, 2 do
   if redis.call('HGET', record, ARGV[at]) ~= ARGV[at + 1] then return 0 end
 end
