@@ -51,7 +51,8 @@ class Leaderboard(Standings):
         ties: "first" puts who reached a score first ahead of its equals; "shared" orders them by name.
         rank_mode: Of equals "ordinal" ranks each by its place, 1 2 3 4; "competition" gives them one rank and leaves
             out those that follow, 1 2 2 4; "dense" leaves out none, 1 2 2 3.
-        maxlen: How many members are kept, the best; all when None.
+        maxlen: How many members are kept, the best; all when None. A board that has far more loses a thousand with
+            each write.
         codec: How metadata become bytes; `codecs.Json` when None.
         meta: Whether reads bring the metadata with them.
         prefix: First part of the keys.

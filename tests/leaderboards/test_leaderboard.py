@@ -149,6 +149,19 @@ async def test_a_cap_of_one_keeps_the_best(redis: Redis, name: str, ties: Any) -
     assert shown(await board.top(9)) == [("ada", 30.0, 1)]
 
 
+async def test_a_board_that_gets_a_cap_shrinks_step_by_step(pipelined: Redis, name: str) -> None:
+    """Of a board that has far more members than its new cap each write drops a thousand, so no write takes long."""
+    await pipelined.zadd(f"arp:{{{name}}}:board", {f"m{number}": number for number in range(2500)})
+    board, sizes = Leaderboard(pipelined, name, maxlen=10), []
+    for _ in range(4):
+        await board.set("last", -1)
+        sizes.append(await board.size())
+    assert sizes == [1501, 502, 10, 10]
+    assert [row.member for row in await board.top(99)] == [f"m{number}" for number in range(2499, 2489, -1)]
+    await pipelined.zadd(f"arp:{{{name}:all}}:board", {f"m{number}": number for number in range(2500)})
+    assert await board.merge([board, Leaderboard(pipelined, f"{name}:all")]) == 10
+
+
 async def test_metadata_come_with_the_rows(redis: Redis, name: str) -> None:
     """What is stored beside a score is read in the same trip, kept by later writes and gone with the member."""
     board = Leaderboard(redis, name, meta=True)

@@ -38,9 +38,9 @@ local function place(board, places, levels, counts, order, ties, mode, member, e
   return new
 end
 
--- Drops the worst of those who are too many.
+-- Drops the worst of those who are too many, a thousand at a time.
 local function trim(board, places, levels, counts, notes, order, ties, mode, most)
-  local excess = most > 0 and redis.call('ZCARD', board) - most or 0
+  local excess = most > 0 and math.min(redis.call('ZCARD', board) - most, 1000) or 0
   if excess <= 0 then return end
   local worst = slice(board, order, -excess, -1)
   for at = 1, #worst, 2 do

@@ -38,5 +38,7 @@ redis.call('DEL', board, places, levels, counts, notes)
 for _, member in ipairs(line) do
   place(board, places, levels, counts, order, ties, mode, member, nil, nil, sums[member])
 end
-trim(board, places, levels, counts, notes, order, ties, mode, most)
+for _ = 1, math.ceil(#line / 1000) do
+  trim(board, places, levels, counts, notes, order, ties, mode, most)
+end
 return redis.call('ZCARD', board)
