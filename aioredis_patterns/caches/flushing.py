@@ -33,7 +33,7 @@ WriteMany = Callable[[dict[Any, Any]], Awaitable[object] | object]
 """Writes values to the store, and deletes there what is `DELETED`."""
 
 _CLAIM: Final = Script(__package__, "write_behind_claim", keys=3, fragments=("fragment_time",), repeatable=True)
-_RENEW: Final = Script(__package__, "write_behind_renew", fragments=("fragment_time",), repeatable=True, lease=True)
+_RENEW: Final = Script(__package__, "write_behind_renew", repeatable=True, lease=True)
 _DONE: Final = Script(__package__, "write_behind_done", keys=5, fragments=("fragment_time",), repeatable=True)
 _FAILED: Final = Script(__package__, "write_behind_failed", keys=4, fragments=("fragment_time",), repeatable=True)
 
@@ -194,7 +194,7 @@ class Flusher(Generic[T]):
     async def _drain_shard(self, shard: Shard, until: float, tally: _Tally) -> None:
         keys, now = (shard.dirty, shard.due, shard.leased), asyncio.get_running_loop().time
         while True:
-            ahead_ms = round((until - now()) * 1000)
+            ahead_ms = round((until - (asked := now())) * 1000)
             until_us, next_ms, *pairs = await _CLAIM(
                 self._redis, *keys, self._limits.batch, self._limits.lease_ms, ahead_ms, deadline=self._deadline
             )
@@ -202,7 +202,7 @@ class Flusher(Generic[T]):
                 tally.next_ms = min(tally.next_ms, next_ms if next_ms >= 0 else math.inf)
                 return
             records = [Record(part.decode(), data) for part, data in zip(pairs[::2], pairs[1::2], strict=True)]
-            await self._write(shard, _Claim(records, until_us, until), tally)
+            await self._write(shard, _Claim(records, until_us, asked, until), tally)
 
     async def _write(self, shard: Shard, claim: _Claim, tally: _Tally) -> None:
         """Write what was claimed: together what is new, alone what has failed before."""
@@ -241,13 +241,16 @@ class Flusher(Generic[T]):
         await _FAILED(self._redis, *keys, *known, deadline=self._deadline)
 
     async def _renew(self, shard: Shard, claim: _Claim) -> None:
-        parts = [record.part for record in claim.records]
+        parts, now = [record.part for record in claim.records], asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(self._limits.lease_ms / 3000)
+            asked = now()
+            until_us = claim.until_us + round((asked - claim.asked) * 1_000_000)
             try:
-                claim.until_us = await _RENEW(self._redis, shard.leased, claim.until_us, self._limits.lease_ms, *parts)
+                await _RENEW(self._redis, shard.leased, claim.until_us, until_us, *parts)
             except (RedisError, PatternError):
-                pass  # the next may succeed before the lease ends
+                continue  # the next may succeed before the lease ends
+            claim.until_us, claim.asked = until_us, asked
 
 
 @dataclass(slots=True)
@@ -257,6 +260,8 @@ class _Claim:
     records: list[Record]
     until_us: int
     """When the lease ends, by the server's clock."""
+    asked: float
+    """When it was asked for, by the loop's clock."""
     drained_until: float
     """What is due by then is taken too, by the loop's clock."""
 

@@ -168,16 +168,15 @@ async def test_what_the_dead_had_is_due(pipelined: Redis, shard: Shard) -> None:
 
 
 async def test_a_lease_is_renewed(pipelined: Redis, shard: Shard) -> None:
-    """The records that are still leased to whoever asks are so for another lease, and no others."""
+    """The records that are still leased to whoever asks are so for another lease, and no others, however often."""
     await pipelined.zadd(shard.leased, {"ours": 7, "too": 7, "theirs": 8})
-    before = await now_us(pipelined)
-    until = await _RENEW(pipelined, shard.leased, 7, LONG_MS, "ours", "too", "theirs", "nobody's")
-    assert before + LONG_US <= until <= await now_us(pipelined) + LONG_US
-    assert dict(await pipelined.zrange(shard.leased, 0, -1, withscores=True)) == {
-        b"ours": until,
-        b"too": until,
-        b"theirs": 8,
-    }
+    for _ in range(2):
+        assert await _RENEW(pipelined, shard.leased, 7, LONG_US, "ours", "too", "theirs", "nobody's") == 2
+        assert dict(await pipelined.zrange(shard.leased, 0, -1, withscores=True)) == {
+            b"ours": LONG_US,
+            b"too": LONG_US,
+            b"theirs": 8,
+        }
 
 
 async def fail(redis: Redis, shard: Shard, record: bytes, *, until: int = 7, attempts: int = 20_000) -> int:

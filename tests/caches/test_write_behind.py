@@ -376,6 +376,30 @@ async def test_lost_replies(server: EmbeddedServer, name: str, kind: Any) -> Non
     assert store.rows == {number: number for number in range(20)}
 
 
+async def test_a_renewal_whose_reply_is_lost_is_not_the_last(server: EmbeddedServer, name: str) -> None:
+    """What the store is being told stays leased after a renewal was executed twice, as its first reply was lost."""
+    store = Store(go=False)
+    async with FaultProxy(server.host, server.port) as proxy, connect(proxy.url) as client, connect(server.url) as sure:
+        users = WriteBehind(Cache(client, name, ttl=60), store.write_many, delay=60, lease=0.6)
+        await users.set("key", 1)
+        flushing = asyncio.create_task(users.flush())
+        await store.started.wait()
+
+        async def leased_until() -> float:
+            return float(await sure.zscore(f"arp:{{{name}|0}}:leased", "key") or 0)
+
+        first = await leased_until()
+        proxy.add(Fault("cut_after", "EVALSHA"))
+
+        async def is_renewed_on_and_on() -> bool:
+            return await leased_until() > first + 1_500_000
+
+        await eventually(is_renewed_on_and_on)
+        store.go.set()
+        assert await flushing == 1
+        await users.aclose()
+
+
 async def all_written(users: WriteBehind[Any], store: Store) -> bool:
     await users.flush()
     return len(store.rows) == 20
