@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ("check_count",)
+from typing import Final
+
+__all__ = ("EXACT", "check_count")
+
+EXACT: Final = 2**53
+"""The last whole number that a script counts exactly, and passes on in digits."""
 
 
 def check_count(value: int, name: str, least: int = 1, most: int | None = None) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, Self, TypeVar, final
 
+from aioredis_patterns._core.counts import EXACT, check_count
 from aioredis_patterns._core.durations import delay_ms, lease_ms, timeout_seconds
 from aioredis_patterns._core.keys import check_part
 from aioredis_patterns._core.scripts import Script
@@ -104,14 +105,13 @@ class WriteBehind(Generic[T]):
         attempts: int = 10,
         pause: Seconds = 1.0,
     ) -> None:
-        if batch < 1 or attempts < 1:
-            raise ValueError("batch and attempts must be 1 or more")
         self._cache = cache
         self._delay_ms = delay_ms(delay)
         self._redis, self._deadline = cache._redis, cache._deadline  # noqa: SLF001  # of the same room
         self._shard, self._shards = cache._shard, cache._shards  # noqa: SLF001
         self._contents: Contents[T] = cache._contents  # noqa: SLF001
-        limits = FlushLimits(self._delay_ms, batch, lease_ms(lease), attempts, timeout_seconds(pause, "pause"))
+        most, tries = check_count(batch, "batch", most=EXACT), check_count(attempts, "attempts")
+        limits = FlushLimits(self._delay_ms, most, lease_ms(lease), tries, timeout_seconds(pause, "pause"))
         self._new_flusher: Callable[[], Flusher[T]] = partial(Flusher, cache, write_many, limits)
         self._flushers: dict[asyncio.AbstractEventLoop, Flusher[T]] = {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, final
 
-from aioredis_patterns._core.counts import check_count
+from aioredis_patterns._core.counts import EXACT, check_count
 from aioredis_patterns._core.durations import timeout_seconds
 from aioredis_patterns._core.keys import Keys, slot
 from aioredis_patterns._core.scripts import Script
@@ -68,7 +68,7 @@ class Ends(Generic[T]):
         if when_full not in ("drop", "refuse"):
             raise ValueError(f"when_full must be 'drop' or 'refuse', not {when_full!r}")
         self._redis, self._key, self._waiters = redis, keys.key(part), keys.key(f"{part}-waiters")
-        self._most, self._full = 0 if maxlen is None else check_count(maxlen, "maxlen"), when_full
+        self._most, self._full = 0 if maxlen is None else check_count(maxlen, "maxlen", most=EXACT), when_full
         self._codec: Codec[T] = Json() if codec is None else codec
 
     async def push(self, side: Side, items: tuple[T, ...]) -> bool:

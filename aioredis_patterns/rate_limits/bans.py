@@ -7,6 +7,7 @@ from typing import Any, Final, final
 
 from redis.exceptions import RedisError
 
+from aioredis_patterns._core.counts import EXACT
 from aioredis_patterns._core.durations import period_us
 from aioredis_patterns._core.scripts import Script
 from aioredis_patterns._core.stored import stored_texts
@@ -166,7 +167,7 @@ class Bans:
         Raises:
             redis.exceptions.RedisError: Redis failed.
         """
-        rows = await self._call(_BANNED, self._keys.key("banned"), check_count(most, "most"))
+        rows = await self._call(_BANNED, self._keys.key("banned"), check_count(most, "most", most=EXACT))
         pairs = zip(stored_texts(rows[::2], "a ban"), rows[1::2], strict=True)
         return [Ban(subject or None, left / _SECOND) for subject, left in pairs]
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, final
 
 from redis.exceptions import RedisError
 
+from aioredis_patterns._core.counts import EXACT
 from aioredis_patterns._core.durations import deadline_seconds, lease_ms, timeout_seconds
 from aioredis_patterns._core.keys import PREFIX, Keys
 from aioredis_patterns._core.renewal import LossReason, Renewals
@@ -93,7 +94,7 @@ class ConcurrencyLimit:
     ) -> None:
         self.redis = redis
         self.name = name
-        self.limit = check_count(limit, "limit")
+        self.limit = check_count(limit, "limit", most=EXACT)
         self.lease_ms = lease_ms(lease)
         self._backlog = _BACKLOG if backlog is None else check_count(backlog, "backlog", least=0)
         self._deadline = None if deadline is None else deadline_seconds(deadline)

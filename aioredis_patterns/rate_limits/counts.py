@@ -6,18 +6,19 @@ from math import gcd
 from operator import index
 from typing import Final
 
+from aioredis_patterns._core.counts import EXACT
+
 __all__ = ("backlog_that_fits", "check_count", "periods_ahead", "rate_in_shares")
 
-_EXACT: Final = 2**53  # whole numbers below it are exact in a script
 _BACKLOG: Final = 10_000
 
 
-def check_count(value: int, name: str, least: int = 1) -> int:
+def check_count(value: int, name: str, least: int = 1, most: int | None = None) -> int:
     """The whole number that is counted with.
 
     Raises:
         TypeError: No int; a fraction would be rounded by guesswork.
-        ValueError: Too small.
+        ValueError: Too small, or too large.
     """
     if isinstance(value, bool):
         raise TypeError(f"{name} must be an int, not {value!r}")
@@ -27,6 +28,8 @@ def check_count(value: int, name: str, least: int = 1) -> int:
         raise TypeError(f"{name} must be an int, not {value!r:.80}") from None
     if number < least:
         raise ValueError(f"{name} must be {least} or more, not {number}")
+    if most is not None and number > most:
+        raise ValueError(f"{name} must be {most} or less, not {number}")
     return number
 
 
@@ -36,7 +39,7 @@ def backlog_that_fits(backlog: int | None, capacity: int, unit: int) -> int:
     Raises:
         ValueError: More than a script can count exactly.
     """
-    room = (_EXACT - 1) // unit - capacity - 1
+    room = (EXACT - 1) // unit - capacity - 1
     wanted = max(min(_BACKLOG, room), 0) if backlog is None else check_count(backlog, "backlog", least=0)
     if wanted > room:
         raise ValueError(f"a limit of {capacity}, a backlog of {wanted} and this period cannot be counted exactly")

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Generic, TypeVar, final
 from zlib import crc32
 
-from aioredis_patterns._core.counts import check_count
+from aioredis_patterns._core.counts import EXACT, check_count
 from aioredis_patterns._core.durations import ttl_ms
 from aioredis_patterns._core.keys import PREFIX, Keys, check_part
 from aioredis_patterns._core.members import member_text
@@ -93,7 +93,7 @@ class EventLog(Generic[T]):
         self.name = name
         self.partitions = check_count(partitions, "partitions")
         self._redis, self._keys = redis, Keys(name, prefix)
-        self._maxlen = 0 if maxlen is None else check_count(maxlen, "maxlen")
+        self._maxlen = 0 if maxlen is None else check_count(maxlen, "maxlen", most=EXACT)
         self._max_age_ms = 0 if max_age is None else ttl_ms(max_age, "max_age")
         self._codec: Codec[T] = Json() if codec is None else codec
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 from typing import Any
 
 import pytest
@@ -495,10 +496,16 @@ async def test_an_error_of_the_block_is_not_masked(redis: Redis, name: str) -> N
             await users.set("bad", 2)
 
 
-@pytest.mark.parametrize("wrong", [{"batch": 0}, {"attempts": 0}, {"delay": -1}, {"lease": 0}, {"pause": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"batch": value} for value in (0, 2.5, True, sys.maxsize)),
+        *({"attempts": 0}, {"delay": -1}, {"lease": 0}, {"pause": float("nan")}),
+    ],
+)
 async def test_options_are_checked(redis: Redis, name: str, wrong: dict[str, Any]) -> None:
     """A number that makes no sense is refused before anything is sent."""
-    with pytest.raises(ValueError, match="must"):
+    with pytest.raises((ValueError, TypeError), match="must"):
         WriteBehind(Cache(redis, name, ttl=60), Store().write_many, **wrong)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ async def test_what_cannot_be_read_is_not_lost(redis: Redis, name: str) -> None:
     assert await anything.pop_many_left(9) == [3, "x", 2, 1]
 
 
-@pytest.mark.parametrize("nonsense", [{"maxlen": 0}, {"when_full": "burst"}])
+@pytest.mark.parametrize("nonsense", [{"maxlen": 0}, {"maxlen": sys.maxsize}, {"when_full": "burst"}])
 async def test_nonsense_is_refused(pipelined: Redis, name: str, nonsense: Any) -> None:
     """What makes no sense is refused before anything is sent."""
     with pytest.raises(ValueError, match="must be"):

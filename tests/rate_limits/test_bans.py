@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from math import inf
 from typing import Any
 
@@ -145,6 +146,8 @@ async def test_the_banned_are_listed(pipelined: Redis, clock: Clock, name: str) 
         *(("ada", 60), ("bob", 70), ("a|b", 80), (None, 90))
     ]
     assert [ban.subject for ban in await banning.banned(most=1)] == ["ada"]
+    with pytest.raises(ValueError, match="most must be"):
+        await banning.banned(most=sys.maxsize)
     assert 90 <= (await clock.ttl(pipelined, banning._keys.key("banned")) or 0) < 90.0015
     clock.now_us += us(75)
     assert [ban.subject for ban in await banning.banned()] == ["a|b", None]

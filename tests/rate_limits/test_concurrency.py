@@ -288,9 +288,11 @@ async def test_a_hook_is_told(pipelined: Redis, name: str) -> None:
     assert [event.outcome for event in told] == ["allowed", "denied", "denied"]
 
 
-@pytest.mark.parametrize("options", [{"limit": 0}, {"limit": 1, "lease": 0}, {"limit": 1, "backlog": -1}])
+@pytest.mark.parametrize(
+    "options", [{"limit": 0}, {"limit": 2**53 + 1}, {"limit": 1, "lease": 0}, {"limit": 1, "backlog": -1}]
+)
 def test_what_makes_no_sense_is_refused(name: str, options: dict[str, Any]) -> None:
-    """A limit of none, a lease of no time and a line of less than none are refused before anything is sent."""
+    """A limit of none or beyond 2**53, a lease of no time and a line of less than none are refused when it is made."""
     with pytest.raises(ValueError, match="must be"):
         ConcurrencyLimit(connect("redis://localhost:1"), name, **options)
 

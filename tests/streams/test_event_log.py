@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -272,7 +273,7 @@ async def test_bytes_of_others(redis: Redis, name: str) -> None:
 
 
 REFUSED: list[dict[str, Any]] = [
-    *({"maxlen": value} for value in (0, -1, 1.5, True, "1")),
+    *({"maxlen": value} for value in (0, -1, 1.5, True, "1", sys.maxsize)),
     *({"partitions": value} for value in (0, -1, 1.5, True)),
     *({"max_age": value} for value in (0, -1, float("nan"), float("inf"))),
     {"prefix": ""},
