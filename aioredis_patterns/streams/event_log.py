@@ -53,7 +53,8 @@ class EventLog(Generic[T]):
 
     Limit of the promise: Redis replicates after it has answered, so a failover may forget the last entries. With
     several partitions the order is that of each partition; entries of one key are in one partition. The log has no
-    expiry, unless it has a `max_age`: what nobody trims stays.
+    expiry, unless it has a `max_age`: what nobody trims stays. A group that claims where there is no log makes an empty
+    one, which has none until an entry is appended.
 
     Cost: one round trip for each call, one for each 500 entries that are read or appended. A stream for each
     partition; each partition is in a slot of its own.
