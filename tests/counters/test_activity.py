@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from redis.asyncio import Redis
@@ -17,7 +18,8 @@ from aioredis_patterns.counters import Activity, Cohort, activity
 from aioredis_patterns.embedded import EmbeddedServer, embedded_cluster
 from tests.support.faults import Fault, FaultProxy
 
-MONDAY = date(2026, 11, 2)
+TODAY = datetime.now(UTC).date()
+MONDAY = TODAY - timedelta(TODAY.weekday() + 42)  # of late, or it is kept no more
 WEEK = [MONDAY + timedelta(at) for at in range(7)]
 
 
@@ -47,8 +49,8 @@ async def test_days_are_put_together(redis: Redis, name: str) -> None:
         await activity.mark(*range(number, number + 10), day=day)
     assert [await activity.active_any(WEEK[:3]), await activity.active_all(WEEK[:3])] == [12, 8]
     assert [await activity.active_any(WEEK[:2]), await activity.active_all(WEEK[:2])] == [11, 9]
-    assert [await activity.active_any(WEEK[:1]), await activity.active_all([*WEEK, date(2026, 12, 1)])] == [10, 0]
-    assert [await activity.wau(WEEK[-1]), await activity.wau(WEEK[0]), await activity.mau(date(2026, 12, 5))] == [
+    assert [await activity.active_any(WEEK[:1]), await activity.active_all([*WEEK, MONDAY + timedelta(29)])] == [10, 0]
+    assert [await activity.wau(WEEK[-1]), await activity.wau(WEEK[0]), await activity.mau(MONDAY + timedelta(33))] == [
         16,
         10,
         12,
@@ -122,13 +124,14 @@ async def test_numbers_may_be_their_own_bits(redis: Redis, name: str) -> None:
 async def test_a_day_is_kept_for_a_while(redis: Redis, name: str) -> None:
     """A day expires when its end and the time it is kept have passed, the map with the last day that is kept."""
     activity = Activity(redis, name, tz="Europe/Berlin", keep=timedelta(days=3650))
-    first, last = (datetime(2026, 11, day, 23, tzinfo=UTC) + timedelta(3650) for day in (2, 8))
+    midnights = (datetime.combine(day + timedelta(1), time(), ZoneInfo("Europe/Berlin")) for day in (WEEK[0], WEEK[-1]))
+    first, last = (midnight.timestamp() + 3650 * 86_400 for midnight in midnights)
     for day in (WEEK[0], WEEK[-1], WEEK[0]):
         await activity.mark("ada", day=day)
     await activity.mark(*range(100), day=WEEK[0])
     lives = sorted([await redis.pttl(key) / 1000 for key in await keys_of(redis, name)])
     seconds, _ = await redis.time()
-    assert [seconds + life for life in lives] == pytest.approx([day.timestamp() for day in (first, last, last)], abs=3)
+    assert [seconds + life for life in lives] == pytest.approx([first, last, last], abs=3)
     with pytest.raises(ValueError, match="not kept"):
         await Activity(redis, f"{name}:old", keep=0).mark("ada", day=date(2020, 1, 1))
     with pytest.raises(ValueError, match="not kept"):
