@@ -517,7 +517,7 @@ async def test_a_forgotten_client_takes_its_connections_with_it(cluster: Embedde
     await redis.set(name, 1, ex=60)
     lane = weakref.ref(link_of(redis).lane(name))
     del redis
-    await eventually(lambda: gc.collect() >= 0 and lane() is None)
+    await eventually(lambda: gc.collect() >= 0 and lane() is None, timeout=30)
     await eventually(lambda: nobody_left(cluster, name))
 
 
