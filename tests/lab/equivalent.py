@@ -31,7 +31,7 @@ EQUIVALENT: Final[dict[str, str]] = {
     "group_claim: local idle = redis.call('XPENDING', log, group, 'IDLE', visibility, id, id, 2)[1]": (
         "there is one entry of an id"
     ),
-    "group_claim: if not at or tonumber(at) < now then retry(pending[2]) end": "but for one microsecond",
+    "group_claim: if not at or tonumber(at) < now then retry(head) end": "but for one microsecond",
     "group_claim: local again = tonumber(redis.call('HGET', state, 'next') or 1)": (
         "the first microsecond of 1970 is as long ago"
     ),
@@ -49,7 +49,7 @@ EQUIVALENT: Final[dict[str, str]] = {
     "group_claim: redis.call('SET', claim, table.concat(names, '\\n'), 'PX', 60001)": (
         "a millisecond more than a minute"
     ),
-    "group_claim: local first = more and now or redis.call('ZRANGE', later, 0, 1, 'WITHSCORES')[2]": (
+    "group_claim: or not head and redis.call('ZRANGE', later, 0, 1, 'WITHSCORES')[2]": (
         "the first score is the first, whether or not a second is read with it"
     ),
     "group_claim: if first then found[1] = math.max(math.ceil((first - now) / 1001), 1) end": (
@@ -73,13 +73,10 @@ EQUIVALENT: Final[dict[str, str]] = {
     ),
     "group_stats: local waiting, most = {}, lag and 1 or 100001": ("a hundred thousand stands for any more"),
     "group_stats: local waiting, most = {}, lag and 2 or 100000": ("one is read to see that there is one"),
-    "group_stats: return {lag or #waiting, pending[1], redis.call('XLEN', dead), math.max(age, -2)}": (
-        "Python takes what is below 0 for none"
-    ),
     "group_stats: local oldest = pending[1] >= 0 and pending[2] or waiting[1] and waiting[1][1]": (
         "of nothing there is no first one"
     ),
-    "group_stats: local age = oldest and clock() - string.match(oldest, '^%d+') * 1000 or -2": (
+    "group_stats: local age = oldest and math.max(clock() - string.match(oldest, '^%d+') * 1000, 0) or -2": (
         "it is no less than -1 in the answer"
     ),
     "log_trim: local since = math.max(clock() / 1000 - age, 1)": "an age reaches to 1970 for nobody",
@@ -184,7 +181,7 @@ EQUIVALENT: Final[dict[str, str]] = {
     "queue_stats: local next_due = redis.call('ZRANGE', delayed, '-inf', now, 'BYSCORE', 'LIMIT', 0, 2)[1]": (
         "the first is the first, whether or not a second is read with it"
     ),
-    "queue_stats: message and now - message.enqueued or -2,": "Python takes what is below 0 for none",
+    "queue_stats: message and math.max(now - message.enqueued, 0) or -2,": "Python takes what is below 0 for none",
     "ready: local place = math.max((last or 1) + 1, order == '0' and (turn or 0) + 1 or now)": (
         "the places of a group begin at 2, behind no other's"
     ),
