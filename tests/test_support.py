@@ -454,6 +454,12 @@ async def test_a_worker_is_called_and_heard() -> None:
         assert await process.wait() == 0
 
 
+async def test_a_worker_may_say_much() -> None:
+    """What a worker says in one line may be longer than a stream's own limit of 64 KiB."""
+    async with worker(f"{WORKERS}:echo", "x" * 100_000) as process:
+        assert len(await process.line()) == 100_000
+
+
 async def test_a_worker_that_fails_says_so() -> None:
     """An error in a worker is its exit code, and no line."""
     async with worker(f"{WORKERS}:fail") as process:

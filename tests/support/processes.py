@@ -18,6 +18,7 @@ from typing import Any
 __all__ = ("Worker", "say", "worker")
 
 _ROOT = Path(__file__).parents[2]
+_LONGEST_LINE = 2**26
 
 
 class Worker:
@@ -91,6 +92,7 @@ async def worker(target: str, *args: Any) -> AsyncIterator[Worker]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=_ROOT,
+        limit=_LONGEST_LINE,
     )
     running = Worker(target, process)
     try:
