@@ -165,12 +165,9 @@ class ConsumerGroup(Generic[T]):
 
         Consumers of the group that hold nothing and were not heard of for a day are forgotten now and then.
         """
-        reaped = -_REAP_EVERY
+        one = self.consumer(consumer)
         while True:
-            if monotonic() - reaped > _REAP_EVERY:
-                reaped = monotonic()
-                background(_quietly(self.reap()), "consumers that are gone are forgotten")
-            for delivery in await self.claim_many(1, consumer):
+            for delivery in await one.claim_many(1):
                 yield delivery
 
     async def reap(self, idle: Seconds = 86_400) -> int:
@@ -263,20 +260,25 @@ class Consumer(Generic[T]):
         ...         await log.append({"order": 7})
     """
 
-    __slots__ = ("_group", "name")
+    __slots__ = ("_group", "_reaped", "name")
 
     def __init__(self, group: ConsumerGroup[T], name: str) -> None:
         self._group, self.name = group, name
+        self._reaped = -_REAP_EVERY
 
     def __repr__(self) -> str:
         return f"<Consumer {self.name!r} of {self._group!r}>"
 
     async def claim(self, timeout: Seconds | None = None) -> EntryDelivery[T] | None:
         """Take the next entry, as `ConsumerGroup.claim` does."""
-        return await self._group.claim(self.name, timeout)
+        found = await self.claim_many(1, timeout)
+        return found[0] if found else None
 
     async def claim_many(self, count: int, timeout: Seconds | None = None) -> list[EntryDelivery[T]]:
-        """Take up to so many entries, as `ConsumerGroup.claim_many` does."""
+        """Take up to so many entries, as `ConsumerGroup.claim_many` does; now and then forget consumers that are gone."""
+        if monotonic() - self._reaped > _REAP_EVERY:
+            self._reaped = monotonic()
+            background(_quietly(self._group.reap()), "consumers that are gone are forgotten")
         return await self._group.claim_many(count, self.name, timeout)
 
     def deliveries(self) -> AsyncIterator[EntryDelivery[T]]:

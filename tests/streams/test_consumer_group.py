@@ -540,6 +540,28 @@ async def test_consumers_that_are_gone(redis: Redis, log: EventLog[Any]) -> None
     assert again.payload == 1
 
 
+@pytest.mark.parametrize("by", ["worker", "deliveries"])
+async def test_consumers_that_are_gone_are_forgotten_without_being_asked(url: str, name: str, by: str) -> None:
+    """Whoever goes on claiming, a worker too, forgets consumers that are gone; else each process left one for ever."""
+    scripts = list[str]()
+
+    def note(event: Any) -> None:
+        scripts.append(event.script)
+
+    async with connect(url, on_event=note) as redis:
+        group: ConsumerGroup[str] = ConsumerGroup(EventLog(redis, name), "g")
+        await group.claim("w", timeout=0)
+
+        async def handle() -> None:
+            async for delivery in group.deliveries("w"):
+                await delivery.ack()
+
+        async with Worker(group.consumer("w"), print) if by == "worker" else contextlib.nullcontext():
+            handling = asyncio.create_task(handle() if by == "deliveries" else asyncio.sleep(0))
+            await eventually(lambda: scripts.count("group_reap") == 1)
+            handling.cancel()
+
+
 async def test_one_at_a_time(pipelined: Redis, name: str) -> None:
     """A partition gives an entry when the one before it is done with, and not to another consumer meanwhile."""
     log: EventLog[int] = EventLog(pipelined, name, partitions=2)
