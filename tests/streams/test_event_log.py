@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -258,6 +259,23 @@ async def test_a_producer_appends_once(redis: Redis, name: str) -> None:
     await log.append("c", producer="q", sequence=1)
     assert await payloads(log) == ["a", "b", "c"]
     assert 0 < await redis.pttl(f"arp:{{{name}|0}}:producers") <= 7 * 86_400_000
+
+
+async def test_producers_that_are_gone_are_forgotten(redis: Redis, name: str) -> None:
+    """A producer that appended nothing for a week is forgotten though others go on, and no other is."""
+    log: EventLog[int] = EventLog(redis, name)
+    producers, now = f"arp:{{{name}|0}}:producers", (await redis.time())[0] * 1000
+    week = 7 * 86_400_000
+    await redis.hset(producers, mapping={f"old-{number}": f"1 {now - week - 60_000}-0" for number in range(50)})
+    await redis.hset(producers, "quiet", f"1 {now - week + 600_000}-0")
+    sequence = count(1)
+
+    async def forgotten() -> bool:
+        await log.append(0, producer="p", sequence=next(sequence))
+        return await redis.hlen(producers) == 2
+
+    await eventually(forgotten, every=0)
+    assert await redis.hexists(producers, "quiet")
 
 
 async def test_bytes_of_others(redis: Redis, name: str) -> None:
