@@ -275,7 +275,7 @@ class Consumer(Generic[T]):
         return found[0] if found else None
 
     async def claim_many(self, count: int, timeout: Seconds | None = None) -> list[EntryDelivery[T]]:
-        """Take up to so many entries, as `ConsumerGroup.claim_many` does; now and then forget consumers that are gone."""
+        """Take up to so many entries, as `ConsumerGroup.claim_many` does, and forget now and then who is gone."""
         if monotonic() - self._reaped > _REAP_EVERY:
             self._reaped = monotonic()
             background(_quietly(self._group.reap()), "consumers that are gone are forgotten")

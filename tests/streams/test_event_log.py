@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 
 import pytest
@@ -268,7 +268,7 @@ async def test_producers_that_are_gone_are_forgotten(redis: Redis, name: str) ->
     week = 7 * 86_400_000
     await redis.hset(producers, mapping={f"old-{number}": f"1 {now - week - 60_000}-0" for number in range(50)})
     await redis.hset(producers, "quiet", f"1 {now - week + 600_000}-0")
-    sequence = count(1)
+    sequence = itertools.count(1)
 
     async def forgotten() -> bool:
         await log.append(0, producer="p", sequence=next(sequence))
@@ -276,6 +276,23 @@ async def test_producers_that_are_gone_are_forgotten(redis: Redis, name: str) ->
 
     await eventually(forgotten, every=0)
     assert await redis.hexists(producers, "quiet")
+
+
+async def test_readers_that_died_leave_the_line(redis: Redis, name: str) -> None:
+    """A reader that was not heard of for half a minute is not told any more, however long others go on waiting."""
+    waiters, (seconds, _) = f"arp:{{{name}|0}}:waiters", await redis.time()
+    gone = {f"arp:inbox:{number}": (seconds - 31) * 1_000_000 for number in range(50)}
+    await redis.zadd(waiters, {**gone, "arp:inbox:slow": (seconds - 20) * 1_000_000})
+    tail = EventLog[int](redis, name).tail()
+    waiting = asyncio.ensure_future(anext(tail))
+
+    async def two_wait() -> bool:
+        return bool(await redis.zcard(waiters) == 2)
+
+    await eventually(two_wait)
+    assert await redis.zscore(waiters, "arp:inbox:slow")
+    waiting.cancel()
+    await asyncio.wait([waiting])
 
 
 async def test_bytes_of_others(redis: Redis, name: str) -> None:

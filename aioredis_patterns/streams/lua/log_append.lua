@@ -37,10 +37,10 @@ if producer ~= '' then
   redis.call('HSET', producers, producer, sequence .. ' ' .. ids[1])
   redis.call('PEXPIRE', producers, 604800000)
   -- A producer that does not come back leaves its sequence; each append looks at some, so that they do not pile up.
-  local some, since = redis.call('HRANDFIELD', producers, 2, 'WITHVALUES'), clock() / 1000 - 604800000
+  local some, since = redis.call('HRANDFIELD', producers, 2, 'WITHVALUES'), clock() - 604800000000
   for at = 1, #some, 2 do
-    local ms = tonumber(string.match(some[at + 1], '^%d+ (%d+)-'))
-    if ms and ms < since then redis.call('HDEL', producers, some[at]) end
+    local ms = string.match(some[at + 1], '^%d+ (%d+)-')
+    if ms and ms * 1000 < since then redis.call('HDEL', producers, some[at]) end
   end
 end
 ring(log, waiters)

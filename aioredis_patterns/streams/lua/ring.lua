@@ -9,7 +9,9 @@ local function ring(log, waiters)
   end
 end
 
+-- Who waits asks again within 15 s; one that did not in 30 is gone, and would stay for as long as others wait.
 local function wait(waiters, inbox, now)
+  redis.call('ZREMRANGEBYSCORE', waiters, '-inf', string.format('%.0f', now - 30000000))
   redis.call('ZADD', waiters, string.format('%.0f', now), inbox)
   redis.call('PEXPIRE', waiters, 30000)
 end
