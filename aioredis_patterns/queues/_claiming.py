@@ -23,7 +23,7 @@ __all__ = ("Claiming",)
 
 T = TypeVar("T")
 
-_PARTS: Final = ("clock", "ready", "message", "hold", "wake", "again", "overdue")
+_PARTS: Final = ("clock", "ready", "message", "hold", "wake", "again", "overdue", "stand")
 _CLAIM: Final = Script(__package__, "queue_claim", keys=7, fragments=_PARTS, repeatable=True, lease=True)
 
 _SELDOM, _OFTEN = 15.0, 5.0

@@ -30,7 +30,7 @@ WhenFull: TypeAlias = Literal["drop", "refuse"]
 
 _PUSH: Final = Script(__package__, "ends_push", keys=2, fragments=("announce",))
 _POP: Final = Script(__package__, "ends_pop")
-_TAKE: Final = Script(__package__, "ends_take", keys=2, fragments=("clock", "announce"))
+_TAKE: Final = Script(__package__, "ends_take", keys=2, fragments=("clock", "announce", "stand"))
 _LEAVE: Final = Script(__package__, "ends_leave", keys=2, fragments=("announce",))
 _MOVE: Final = Script(__package__, "ends_move", keys=3, fragments=("announce",))
 _PEEK: Final = Script(__package__, "ends_peek", repeatable=True)

@@ -21,6 +21,15 @@ EQUIVALENT: Final[dict[str, str]] = {
     ),
     "record_increment: return { 2, redis.call('HGET', record, field) }": "Python reads a yes",
     "log_append: redis.call('PEXPIRE', producers, 604800001)": "a millisecond more than a week",
+    "log_append: local some, since = redis.call('HRANDFIELD', producers, 3, 'WITHVALUES'), clock() - 604800000000": (
+        "how many are looked at each time is a measure, and not a promise"
+    ),
+    "log_append: local some, since = redis.call('HRANDFIELD', producers, 2, 'WITHVALUES'), clock() - 604800000001": (
+        "a microsecond more than a week"
+    ),
+    "log_append: if ms and ms * 1000 <= since then redis.call('HDEL', producers, some[at]) end": (
+        "but for one microsecond"
+    ),
     "ring: ": "who was told and waits no more is told again, and does nothing",
     "log_append: redis.call('XTRIM', log, 'MINID', string.format('%.0f', math.max(clock() / 1000 - age, 1)))": (
         "an age reaches to 1970 for nobody"
@@ -101,6 +110,9 @@ EQUIVALENT: Final[dict[str, str]] = {
         "a millisecond more than an hour"
     ),
     "ring: redis.call('PEXPIRE', waiters, 30001)": "a millisecond more than half a minute",
+    "ring: redis.call('ZREMRANGEBYSCORE', waiters, '-inf', string.format('%.0f', now - 30000001))": (
+        "a microsecond more than half a minute"
+    ),
     "pending: local found = redis.pcall('XPENDING', log, group, id, id, 2)": "there is one entry of an id",
     "log_trim: return ms < other_ms or ms == other_ms and tonumber(number) <= tonumber(other_number)": (
         "of two groups that need the same entry either may be asked"
@@ -118,8 +130,9 @@ EQUIVALENT: Final[dict[str, str]] = {
     ),
     "announce: count = count - 2": "whoever takes an item tells the next of those that are left",
     "announce: if most == 1 then return end": "without a cap nothing is cut, and a cap of one is one",
-    "ends_take: redis.call('PEXPIRE', waiters, 30001)": "a millisecond more than half a minute",
-    "queue_claim: redis.call('PEXPIRE', waiters, 30001)": "a millisecond more than half a minute",
+    "stand: redis.call('PEXPIRE', waiters, 30001)": "a millisecond more than half a minute",
+    "stand: if redis.call('ZCARD', waiters) > 1000 then": "how many of the dead may stay is no promise",
+    "stand: if redis.call('ZCARD', waiters) >= 1001 then": "how many of the dead may stay is no promise",
     "queue_claim: if #found > 2 then return found end": "a message is three parts",
     "queue_claim: local found = { 1 }": "it is written at the end, and not read where there are messages",
     "queue_claim: local number, left = 0, count + 101": (
@@ -648,6 +661,8 @@ EQUIVALENT: Final[dict[str, str]] = {
     ),
     "barrier_wait: return { 0, math.ceil((first[2] - now) / 1000) + 2, '' }": "who waits looks a millisecond later",
     "enroll: redis.call('PEXPIRE', waiters, 5001)": "a millisecond more than it takes to note it again",
+    "enroll: if redis.call('ZCARD', waiters) > 1000 then": "how many of the dead may stay is no promise",
+    "enroll: if redis.call('ZCARD', waiters) >= 1001 then": "how many of the dead may stay is no promise",
     "lock_acquire: return left <= 0 and -1000 or -math.max(left, 1)": "but for the last millisecond",
     "lock_acquire: return left < 1 and -1000 or -math.max(left, 1)": "but for the last millisecond",
     "lock_acquire: return left < 0 and -1001 or -math.max(left, 1)": "who waits looks once a second at least",

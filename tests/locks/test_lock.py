@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import pytest
@@ -23,7 +24,7 @@ from aioredis_patterns.errors import LockError, LockLostError, LockTimeoutError
 from aioredis_patterns.events import LockAcquired, LockLost, LockReleased, LockTimedOut
 from aioredis_patterns.locks import Lease, Lock
 from aioredis_patterns.locks._waiting import Waiter, Waiting
-from aioredis_patterns.locks.lock import _UNDO
+from aioredis_patterns.locks.lock import _ACQUIRE, _UNDO
 from aioredis_patterns.locks.owner import next_token
 from tests.locks.ghosts import SECOND, overheard, times_in
 from tests.support.faults import FaultProxy
@@ -328,6 +329,21 @@ async def test_timeout_zero_tries_once(pipelined: Redis, name: str) -> None:
     with pytest.raises(LockTimeoutError):
         await lock.acquire(timeout=0)
     await lease.release()
+
+
+async def test_the_inboxes_of_the_dead_do_not_pile_up(redis: Redis, name: str) -> None:
+    """While a lock is held for weeks, clients that die in its line leave no more than a thousand names in it."""
+    lock = f"arp:{{{name}}}:lock", f"arp:{{{name}}}:fence", f"arp:{{{name}}}:waiters"
+    assert await _ACQUIRE(redis, *lock, "holder", 60_000, "") > 0
+    for _ in range(11):
+        asking = (_ACQUIRE(redis, *lock, f"t{uuid4()}", 60_000, "", f"arp:inbox:{uuid4()}", 0) for _ in range(100))
+        assert max(await asyncio.gather(*asking)) < 0
+    assert 990 <= await redis.zcard(lock[2]) <= 1000
+    await redis.zadd(lock[2], {f"older:{number}": 1 for number in range(1000)})
+    before = await redis.zcard(lock[2])
+    assert await _ACQUIRE(redis, *lock, "late", 60_000, "", "arp:inbox:late", 0) < 0
+    assert await redis.zcard(lock[2]) == before - 1
+    assert await redis.zscore(lock[2], "arp:inbox:late")
 
 
 async def test_a_waiter_outlives_a_dead_holder(pipelined: Redis, name: str) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import random
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
@@ -374,6 +375,19 @@ async def test_what_is_handed_back_together_wakes_all_that_it_is_for(
         await hand_back(queue._place, link_of(pipelined), inbox="arp:inbox:gone")
         async with asyncio.timeout(5):
             assert (await claim).payload == "c"
+
+
+async def test_the_inboxes_of_the_dead_do_not_pile_up(redis: Redis, name: str, make: Make) -> None:
+    """While a queue is empty for weeks, clients that die in its line leave no more than a thousand names in it."""
+    claiming, waiters = make(redis, name)._claiming, f"arp:{{{name}}}:waiters"
+    for _ in range(11):
+        await asyncio.gather(*(claiming._ask(link_of(redis), 1, f"arp:inbox:{uuid4()}") for _ in range(100)))
+    assert 990 <= await redis.zcard(waiters) <= 1000
+    await redis.zadd(waiters, {f"older:{number}": 1 for number in range(1000)})
+    before = await redis.zcard(waiters)
+    await claiming._ask(link_of(redis), 1, "arp:inbox:late")
+    assert await redis.zcard(waiters) == before - 1
+    assert await redis.zscore(waiters, "arp:inbox:late")
 
 
 async def test_who_waits_gets_what_a_dead_consumer_held(pipelined: Redis, name: str, make: Make) -> None:

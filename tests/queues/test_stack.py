@@ -6,6 +6,7 @@ import asyncio
 import random
 import sys
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
@@ -219,6 +220,16 @@ async def test_a_client_that_hangs_stands_in_the_way_for_a_while(
         await waiters(one, name, 2)
         await Stack(one, name).push("a")
         assert await pop == "a"
+
+
+async def test_the_inboxes_of_the_dead_do_not_pile_up(redis: Redis, name: str) -> None:
+    """While a list is empty for weeks, clients that die in its line leave no more than a thousand names in it."""
+    keys = f"arp:{{{name}}}:stack", f"arp:{{{name}}}:stack-waiters"
+    for _ in range(11):
+        await asyncio.gather(*(_ends._TAKE(redis, *keys, "left", f"arp:inbox:{uuid4()}", 0, 0) for _ in range(100)))
+    assert 990 <= await redis.zcard(keys[1]) <= 1000
+    await redis.rpush(keys[0], "item")
+    assert len(await _ends._TAKE(redis, *keys, "left", "arp:inbox:late", 0, 1)) == 2
 
 
 async def test_cancelled_pops_lose_nothing(pipelined: Redis, name: str) -> None:

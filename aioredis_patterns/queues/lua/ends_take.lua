@@ -14,8 +14,7 @@ local list, waiters = KEYS[1], KEYS[2]
 local side, inbox, since, late = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 if since == '0' then since = string.format('%.0f', clock()) end
-redis.call('ZADD', waiters, 'NX', since, inbox)
-redis.call('PEXPIRE', waiters, 30000)
+stand(waiters, inbox, since)
 local before = late == '1' and 0 or redis.call('ZRANK', waiters, inbox)
 if redis.call('LLEN', list) <= before then return { since } end
 local item

@@ -70,8 +70,7 @@ end
 
 local more = size(ready, order) > 0
 if number == 0 and inbox ~= '' then
-  redis.call('ZADD', waiters, 'NX', string.format('%.0f', now), inbox)
-  redis.call('PEXPIRE', waiters, 30000)
+  stand(waiters, inbox, string.format('%.0f', now))
 elseif inbox ~= '' then
   redis.call('ZREM', waiters, inbox)
 end
