@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from aioredis_patterns.queues import PriorityQueue
+from tests.support.waiting import eventually
 
 
 async def claimed(queue: PriorityQueue[Any], count: int) -> list[Any]:
@@ -93,6 +94,21 @@ async def test_a_group_gains_nothing_by_its_absence(redis: Redis, name: str) -> 
     assert (await claimed(queue, 4)).count("b") == 2
     await queue.put("urgent", priority=1, group="a")
     assert (await claimed(queue, 9))[0] == "urgent"
+    fields = await redis.hkeys(f"arp:{{{name}}}:index")
+    assert not [field for field in fields if str(field).startswith(("l:", "b'l:"))]
+
+
+async def test_a_group_whose_messages_all_end_leaves_nothing(redis: Redis, name: str) -> None:
+    """What the name of a group cost is gone when its messages have ended unclaimed, as when they were claimed."""
+    queue: PriorityQueue[str] = PriorityQueue(redis, name)
+    for number in range(20):
+        await queue.put("x", group=f"g{number}", ttl=0.001)
+
+    async def ended() -> bool:
+        await queue.claim(timeout=0)
+        return (await queue.stats()).ready == 0
+
+    await eventually(ended)
     fields = await redis.hkeys(f"arp:{{{name}}}:index")
     assert not [field for field in fields if str(field).startswith(("l:", "b'l:"))]
 

@@ -49,13 +49,13 @@ while number < tonumber(count) and left > 0 do
   local attempts = redis.call('HMGET', index, unpack(names))
   for at, record in ipairs(redis.call('HMGET', messages, unpack(ids))) do
     local message = record and opened(record)
+    if message and order == '0' then pass(index, message, ranks[at]) end
     if message and is_over(message, attempts[at], now) then
       local put = forget(messages, index, ids[at], message.dedup)
       run_again(ready, delayed, messages, index, waiters, order, now, put)
     elseif message then
       number = number + 1
       local mine, attempt = token .. ':' .. number, (attempts[at] or 0) + 1
-      if order == '0' then pass(index, message, ranks[at]) end
       add(ids[at], attempt, message)
       append(ends, string.format('%.0f', now + lease * 1000), mine)
       append(fields, names[at], attempt)
