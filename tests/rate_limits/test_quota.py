@@ -294,3 +294,13 @@ async def test_days_follow_each_other_for_years(pipelined: Redis, clock: Clock, 
         for _ in range(3):
             admitted[day] = admitted.get(day, 0) + bool(await limit.hit())
     assert set(admitted.values()) == {2}
+
+
+async def test_what_was_settled_is_remembered_where_nothing_is_used(pipelined: Redis, name: str) -> None:
+    """A hit after a settlement that left nothing used does not forget it, or asked again it would count once more."""
+    shared = Quota(pipelined, name, limit=9, per="day")
+    async with shared.reserve(cost=2) as reservation:
+        await shared.refund(cost=1)
+        await reservation.commit(1)
+    assert (await shared.hit()).remaining == 8
+    assert [member[:2] for member in await pipelined.zrange(f"arp:{{{name}}}:reserved", 0, -1)] == [b"0 "]

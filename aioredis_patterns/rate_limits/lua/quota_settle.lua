@@ -28,7 +28,11 @@ local held = (ends and ends > now) and redis.call('ZREM', reserved, mine) or 0
 used = math.min(math.max(used + actual - held * cost, 0), 2 ^ 53)
 write_quota(quota, reserved, used, from, to, now, gone)
 if actual > 0 then
+  local left = string.format('%.0f', math.ceil((to - now) / 1000))
   redis.call('ZADD', reserved, string.format('%.0f', now + lease * 1000), settled)
-  redis.call('PEXPIRE', reserved, string.format('%.0f', math.ceil((to - now) / 1000)))
+  redis.call('PEXPIRE', reserved, left)
+  if used == 0 then -- beside no quota the next hit would forget what was settled
+    redis.call('SET', quota, string.format('0 %.0f %.0f', from, to), 'PX', left)
+  end
 end
 return held
